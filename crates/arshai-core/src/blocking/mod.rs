@@ -1,0 +1,1 @@
+//! Every trait for programs without async.

@@ -1,0 +1,1 @@
+//! Vector store of arshai over Milvus gRPC.

@@ -1,0 +1,1 @@
+//! Chat and embeddings of arshai for OpenAI-compatible endpoints.

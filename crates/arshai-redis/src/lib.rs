@@ -1,0 +1,1 @@
+//! Conversation memory of arshai over Redis.
