@@ -1,1 +1,213 @@
 //! Settings from the environment.
+//!
+//! | variable | meaning | default | unit |
+//! |---|---|---|---|
+//! | `MILVUS_BATCH_CONCURRENCY` | batches in flight at once | 4 | batches |
+//! | `MILVUS_CONNECTION_TIMEOUT` | time to connect | 30 | seconds |
+//! | `REDIS_MAX_CONNECTIONS` | connections at most | 20 | connections |
+//! | `REDIS_CONNECTION_TIMEOUT` | time to connect | 10 | seconds |
+//! | `OPENAI_BATCH_CONCURRENCY` | embedding batches in flight at once | 5 | batches |
+//! | `OPENAI_REQUEST_TIMEOUT` | time for one request | 60 | seconds |
+//! | `ENABLE_ASYNC_OPERATIONS` | `false`: batch operations run one at a time in the caller's task | true | true, false |
+//! | `ASYNC_FALLBACK_TO_SYNC` | `false`: a sync-only part in an async tool is an error | true | true, false |
+
+use std::{fmt, time::Duration};
+
+use crate::{Error, ErrorKind, Result};
+
+/// Settings shared by the backends. Explicit settings of a backend beat these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Milvus batches in flight at once. Default: 4.
+    pub milvus_batch_concurrency: usize,
+    /// Time to connect to Milvus. Default: 30 s.
+    pub milvus_connection_timeout: Duration,
+    /// Redis connections at most. Default: 20.
+    pub redis_max_connections: usize,
+    /// Time to connect to Redis. Default: 10 s.
+    pub redis_connection_timeout: Duration,
+    /// Embedding batches in flight at once. Default: 5.
+    pub openai_batch_concurrency: usize,
+    /// Time for one request to an OpenAI-compatible server. Default: 60 s.
+    pub openai_request_timeout: Duration,
+    /// Whether batch operations run concurrently. Default: true.
+    pub enable_async_operations: bool,
+    /// Whether a sync-only part given to an async tool is moved to a blocking thread. Default: true.
+    pub async_fallback_to_sync: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            milvus_batch_concurrency: 4,
+            milvus_connection_timeout: Duration::from_secs(30),
+            redis_max_connections: 20,
+            redis_connection_timeout: Duration::from_secs(10),
+            openai_batch_concurrency: 5,
+            openai_request_timeout: Duration::from_secs(60),
+            enable_async_operations: true,
+            async_fallback_to_sync: true,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of this process's environment; what is not set keeps its default.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] naming the first variable whose value is not understood, and what is.
+    pub fn from_env() -> Result<Self> {
+        Self::from_variables(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    }
+
+    /// The settings of any source of variables.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::from_env`].
+    pub fn from_variables(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self> {
+        let default = Self::default();
+        let read = Reader { variable: &variable };
+        Ok(Self {
+            milvus_batch_concurrency: read
+                .count("MILVUS_BATCH_CONCURRENCY", default.milvus_batch_concurrency)?,
+            milvus_connection_timeout: read
+                .seconds("MILVUS_CONNECTION_TIMEOUT", default.milvus_connection_timeout)?,
+            redis_max_connections: read.count("REDIS_MAX_CONNECTIONS", default.redis_max_connections)?,
+            redis_connection_timeout: read
+                .seconds("REDIS_CONNECTION_TIMEOUT", default.redis_connection_timeout)?,
+            openai_batch_concurrency: read
+                .count("OPENAI_BATCH_CONCURRENCY", default.openai_batch_concurrency)?,
+            openai_request_timeout: read.seconds("OPENAI_REQUEST_TIMEOUT", default.openai_request_timeout)?,
+            enable_async_operations: read.flag("ENABLE_ASYNC_OPERATIONS", default.enable_async_operations)?,
+            async_fallback_to_sync: read.flag("ASYNC_FALLBACK_TO_SYNC", default.async_fallback_to_sync)?,
+        })
+    }
+
+    /// `configured` batches in flight, or one when async operations are switched off.
+    pub fn concurrency(&self, configured: usize) -> usize {
+        if self.enable_async_operations { configured.max(1) } else { 1 }
+    }
+}
+
+struct Reader<'a, F> {
+    variable: &'a F,
+}
+
+impl<F: Fn(&'static str) -> Option<String>> Reader<'_, F> {
+    fn read<T>(
+        &self,
+        name: &'static str,
+        default: T,
+        allowed: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T> {
+        match (self.variable)(name) {
+            None => Ok(default),
+            Some(value) if value.trim().is_empty() => Ok(default),
+            Some(value) => parse(value.trim()).ok_or_else(|| {
+                Error::new(ErrorKind::Config, "an environment variable has a value that is not understood")
+                    .with_context("variable", name)
+                    .with_context("value", value.escape_debug())
+                    .with_context("allowed", allowed)
+            }),
+        }
+    }
+
+    fn count(&self, name: &'static str, default: usize) -> Result<usize> {
+        self.read(name, default, "a whole number from 1 to 10000", |value| {
+            value.parse().ok().filter(|count| (1..=10_000).contains(count))
+        })
+    }
+
+    fn seconds(&self, name: &'static str, default: Duration) -> Result<Duration> {
+        self.read(name, default, "seconds above 0, at most 86400, such as 30 or 2.5", |value| {
+            let seconds: f64 = value.parse().ok()?;
+            (seconds > 0.0 && seconds <= 86_400.0).then(|| Duration::from_secs_f64(seconds))
+        })
+    }
+
+    fn flag(&self, name: &'static str, default: bool) -> Result<bool> {
+        self.read(name, default, "true or false (1, 0, yes, no, on and off are understood)", |value| {
+            match value.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Some(true),
+                "false" | "0" | "no" | "off" => Some(false),
+                _ => None,
+            }
+        })
+    }
+}
+
+/// A text that must not be shown: a key, token or password. `Debug` and `Display` print `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself, for the wire and nothing else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &'static str, value: &str) -> Result<Settings> {
+        let value = value.to_owned();
+        Settings::from_variables(move |asked| (asked == name).then(|| value.clone()))
+    }
+
+    #[test]
+    fn nothing_set_is_the_default() {
+        assert_eq!(Settings::from_variables(|_| None).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn values_are_read_with_their_units() {
+        assert_eq!(one("REDIS_MAX_CONNECTIONS", " 7 ").unwrap().redis_max_connections, 7);
+        assert_eq!(one("OPENAI_REQUEST_TIMEOUT", "2.5").unwrap().openai_request_timeout.as_millis(), 2500);
+        let off = one("ENABLE_ASYNC_OPERATIONS", "False").unwrap();
+        assert_eq!((off.enable_async_operations, off.concurrency(4)), (false, 1));
+    }
+
+    #[test]
+    fn a_bad_value_names_the_variable_and_what_is_allowed() {
+        for (name, value) in [
+            ("MILVUS_BATCH_CONCURRENCY", "0"),
+            ("MILVUS_CONNECTION_TIMEOUT", "-1"),
+            ("MILVUS_CONNECTION_TIMEOUT", "NaN"),
+            ("ASYNC_FALLBACK_TO_SYNC", "maybe"),
+        ] {
+            let error = one(name, value).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.to_string().contains(name), "{error}");
+            assert!(error.context().any(|(name, _)| name == "allowed"));
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret} {secret:?}"), "*** ***");
+    }
+}

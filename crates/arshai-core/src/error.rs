@@ -7,12 +7,7 @@
 //! statement, which address, what the server said) is for a person to read and is kept as context and source.
 //! The type is one pointer wide, so that `Result<T>` stays small.
 
-use std::{
-    borrow::Cow,
-    error::Error as StdError,
-    fmt,
-    time::Duration,
-};
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 /// `Result` with arshai's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

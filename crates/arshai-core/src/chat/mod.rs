@@ -5,6 +5,6 @@ mod model;
 
 pub use message::{ChatMessage, ToolCall, ToolResult, UserMessage};
 pub use model::{
-    ChatCapabilities, ChatEvent, ChatModel, ChatModelExt, ChatReply, ChatRequest, ChatStream, Finish, ToolChoice,
-    Usage,
+    ChatCapabilities, ChatEvent, ChatModel, ChatModelExt, ChatReply, ChatRequest, ChatStream, Finish,
+    ToolChoice, Usage,
 };

@@ -56,20 +56,22 @@ impl Filter {
             Found::Int(_) => None,
         };
         let any_element = |field: &Field, wanted: &[Scalar]| match subject.find(field) {
-            Some(Found::Json(Value::Array(elements))) => elements
-                .iter()
-                .any(|element| wanted.iter().any(|w| compare(Found::Json(element), w) == Some(Ordering::Equal))),
+            Some(Found::Json(Value::Array(elements))) => elements.iter().any(|element| {
+                wanted.iter().any(|w| compare(Found::Json(element), w) == Some(Ordering::Equal))
+            }),
             _ => false,
         };
         match self {
             Self::Compare(field, op, value) => {
                 subject.find(field).and_then(|found| compare_op(found, *op, value)).unwrap_or(false)
             }
-            Self::In(field, values) => subject
-                .find(field)
-                .is_some_and(|found| values.iter().any(|value| compare(found, value) == Some(Ordering::Equal))),
+            Self::In(field, values) => subject.find(field).is_some_and(|found| {
+                values.iter().any(|value| compare(found, value) == Some(Ordering::Equal))
+            }),
             Self::Exists(field) => subject.find(field).is_some(),
-            Self::StartsWith(field, prefix) => text(field).is_some_and(|text| text.starts_with(prefix.as_str())),
+            Self::StartsWith(field, prefix) => {
+                text(field).is_some_and(|text| text.starts_with(prefix.as_str()))
+            }
             Self::Like(field, pattern) => text(field).is_some_and(|text| like(text, pattern)),
             Self::Contains(field, value) => any_element(field, std::slice::from_ref(value)),
             Self::ContainsAny(field, values) => any_element(field, values),

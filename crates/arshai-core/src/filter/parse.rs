@@ -104,8 +104,7 @@ fn tokenize(expression: &str) -> Result<Vec<(usize, Token)>> {
 }
 
 fn word(characters: &[char], at: usize) -> (Token, usize) {
-    let word: String =
-        characters.iter().skip(at).take_while(|c| c.is_alphanumeric() || **c == '_').collect();
+    let word: String = characters.iter().skip(at).take_while(|c| c.is_alphanumeric() || **c == '_').collect();
     let length = word.chars().count();
     let token = match word.to_ascii_lowercase().as_str() {
         "and" => Token::And,
@@ -442,12 +441,19 @@ mod tests {
 
     #[test]
     fn errors_say_where() {
-        for (expression, position) in
-            [("a ==", 4), ("a = 1", 2), ("(a == 1", 7), ("a == 1 b", 7), ("a in 1", 5), ("metadata == 1", 9), ("", 0)]
-        {
+        for (expression, position) in [
+            ("a ==", 4),
+            ("a = 1", 2),
+            ("(a == 1", 7),
+            ("a == 1 b", 7),
+            ("a in 1", 5),
+            ("metadata == 1", 9),
+            ("", 0),
+        ] {
             let error = Filter::parse(expression).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            let found = error.context().find(|(name, _)| *name == "position").map(|(_, value)| value.to_owned());
+            let found =
+                error.context().find(|(name, _)| *name == "position").map(|(_, value)| value.to_owned());
             assert_eq!(found, Some(position.to_string()), "{expression}");
         }
     }

@@ -65,7 +65,8 @@ impl Envelope {
     pub fn encode(&self) -> Vec<u8> {
         let memory = &self.memory;
         let turns = memory.turns.clone().filter(|_| memory.turns_match());
-        let sha256 = if turns.is_some() { hex(&Sha256::digest(memory.text.as_bytes())) } else { String::new() };
+        let sha256 =
+            if turns.is_some() { hex(&Sha256::digest(memory.text.as_bytes())) } else { String::new() };
         let extra = Extra { turns, sha256, operations: self.operations.clone() };
         json!({
             "data": { "working_memory": memory.text },
@@ -87,8 +88,8 @@ impl Envelope {
         let corrupt = |what: &'static str| {
             Error::new(ErrorKind::Corrupt, "the stored memory cannot be read").with_context("problem", what)
         };
-        let value: Value = serde_json::from_slice(bytes)
-            .map_err(|error| corrupt("it is not JSON").with_source(error))?;
+        let value: Value =
+            serde_json::from_slice(bytes).map_err(|error| corrupt("it is not JSON").with_source(error))?;
         let text = value
             .pointer("/data/working_memory")
             .and_then(Value::as_str)

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{
-    Envelope, KeyPage, KeyPrefix, Memory, MemoryCapabilities, MemoryKey, MemoryStore, PageRequest, Precondition,
-    Put, Revision, Ttl, Versioned,
+    Envelope, KeyPage, KeyPrefix, Memory, MemoryCapabilities, MemoryKey, MemoryStore, PageRequest,
+    Precondition, Put, Revision, Ttl, Versioned,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -52,7 +52,9 @@ impl InMemoryMemory {
     fn state(&self, operation: &'static str) -> Result<MutexGuard<'_, State>> {
         let mut state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed {
-            return Err(Error::new(ErrorKind::Closed, "the memory store was closed").with_operation(operation));
+            return Err(
+                Error::new(ErrorKind::Closed, "the memory store was closed").with_operation(operation)
+            );
         }
         let now = Instant::now();
         state.entries.retain(|_, entry| entry.expires.is_none_or(|expires| expires > now));

@@ -202,7 +202,9 @@ mod tests {
 
     #[test]
     fn names_that_are_not_ours_are_refused() {
-        for foreign in ["", "memory:", "memory:WORKING_MEMORY:", "session:1", "arshai:a:b:memory:T", "arshai:a:b:c:d:e"] {
+        for foreign in
+            ["", "memory:", "memory:WORKING_MEMORY:", "session:1", "arshai:a:b:memory:T", "arshai:a:b:c:d:e"]
+        {
             assert_eq!(MemoryKey::parse(foreign), None, "{foreign}");
         }
     }

@@ -16,7 +16,9 @@ mod value;
 pub use envelope::{Envelope, MAX_OPERATIONS, OperationId};
 pub use in_memory::InMemoryMemory;
 pub use key::{KeyPrefix, MemoryKey, WORKING_MEMORY};
-pub use store::{KeyPage, MemoryCapabilities, MemoryStore, PageRequest, Precondition, Put, Revision, Ttl, Versioned};
+pub use store::{
+    KeyPage, MemoryCapabilities, MemoryStore, PageRequest, Precondition, Put, Revision, Ttl, Versioned,
+};
 pub use timestamp::{format_timestamp, parse_timestamp};
 pub use trim::TrimPolicy;
 pub use update::MemoryStoreExt;

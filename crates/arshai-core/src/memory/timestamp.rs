@@ -1,15 +1,25 @@
 //! Timestamps as the envelope writes them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+/// Now, to the microsecond: what is written is what was meant.
+pub(super) fn now() -> SystemTime {
+    let now = SystemTime::now();
+    let nanos = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos() % 1_000);
+    now.checked_sub(Duration::from_nanos(nanos.into())).unwrap_or(now)
+}
 
 /// RFC 3339 in UTC with microseconds, such as `2026-11-22T19:17:23.000001Z`.
 ///
 /// A time outside the years -9999 to 9999 is written as the nearest representable one.
 pub fn format_timestamp(time: SystemTime) -> String {
-    let timestamp = Timestamp::try_from(time)
-        .unwrap_or(if time < SystemTime::UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX });
+    let timestamp = Timestamp::try_from(time).unwrap_or(if time < SystemTime::UNIX_EPOCH {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    });
     format!("{timestamp:.6}")
 }
 

@@ -1,11 +1,11 @@
 //! The update loop, written once for every backend.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use super::{Memory, MemoryKey, MemoryStore, Precondition, Put, TrimPolicy, Turn, Versioned};
+use super::{Memory, MemoryKey, MemoryStore, Precondition, Put, TrimPolicy, Turn, Versioned, timestamp::now};
 use crate::{Deadline, Error, ErrorKind, Result};
 
 const UPDATE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ pub trait MemoryStoreExt: MemoryStore {
         loop {
             attempts = attempts.saturating_add(1);
             let mut next = change(current.as_ref().map(|versioned| &versioned.memory))?;
-            next.last_update = SystemTime::now();
+            next.last_update = now();
             let when = match &current {
                 Some(versioned) => {
                     next.created_at = versioned.memory.created_at;
@@ -138,7 +138,8 @@ impl<S: MemoryStore + ?Sized> MemoryStoreExt for S {}
 
 /// Full jitter over an exponentially growing window.
 fn backoff(attempts: u32) -> Duration {
-    let window = FIRST_WAIT.saturating_mul(1_u32.checked_shl(attempts.min(16)).unwrap_or(u32::MAX)).min(LONGEST_WAIT);
+    let window =
+        FIRST_WAIT.saturating_mul(1_u32.checked_shl(attempts.min(16)).unwrap_or(u32::MAX)).min(LONGEST_WAIT);
     window.mul_f64(fastrand::f64())
 }
 

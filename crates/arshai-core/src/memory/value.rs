@@ -5,6 +5,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::timestamp::now;
+
 /// Who speaks in a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -90,16 +92,16 @@ pub struct Memory {
     pub turns: Option<Vec<Turn>>,
     /// Free-form metadata.
     pub metadata: Map<String, Value>,
-    /// When the conversation's memory was first written.
+    /// When the conversation's memory was first written, to the microsecond.
     pub created_at: SystemTime,
-    /// When it was last written.
+    /// When it was last written, to the microsecond.
     pub last_update: SystemTime,
 }
 
 impl Memory {
     /// A memory holding `text` with no known structure, created now.
     pub fn new(text: impl Into<String>) -> Self {
-        let now = SystemTime::now();
+        let now = now();
         Self { text: text.into(), turns: None, metadata: Map::new(), created_at: now, last_update: now }
     }
 

@@ -186,7 +186,9 @@ impl CollectionSpec {
             .with_context("name", self.name.escape_debug()));
         }
         if self.dimension.is_some_and(|dimension| dimension == 0 || dimension > 32_768) {
-            return Err(Error::invalid("a dense dimension is 1 to 32768").with_context("collection", &self.name));
+            return Err(
+                Error::invalid("a dense dimension is 1 to 32768").with_context("collection", &self.name)
+            );
         }
         Ok(())
     }
@@ -230,10 +232,15 @@ impl Collection {
         let have = &mut this.spec;
         let text_key = |kind: IdKind| kind == IdKind::Text;
         if text_key(have.id) != text_key(wanted.id) {
-            return Err(differs("kind of primary key", &format!("{:?}", wanted.id), &format!("{:?}", have.id)));
+            return Err(differs(
+                "kind of primary key",
+                &format!("{:?}", wanted.id),
+                &format!("{:?}", have.id),
+            ));
         }
         if have.dimension.is_some() && have.metric != wanted.metric && wanted.dimension.is_some() {
-            this.notes.push(format!("the existing metric {} is used instead of {}", have.metric, wanted.metric));
+            this.notes
+                .push(format!("the existing metric {} is used instead of {}", have.metric, wanted.metric));
         }
         if wanted.text_search && !have.text_search {
             this.notes.push("the existing collection has no text search".into());
@@ -246,22 +253,24 @@ impl Collection {
 
     fn adopt_dimension(&mut self, wanted: &CollectionSpec, can_gain_dense: bool) -> Result<()> {
         match (self.spec.dimension, wanted.dimension) {
-            (Some(have), Some(want)) if have != want => {
-                Err(Error::new(crate::ErrorKind::AlreadyExists, "the collection exists with another dimension")
-                    .with_context("collection", &wanted.name)
-                    .with_context("asked", want)
-                    .with_context("existing", have))
-            }
+            (Some(have), Some(want)) if have != want => Err(Error::new(
+                crate::ErrorKind::AlreadyExists,
+                "the collection exists with another dimension",
+            )
+            .with_context("collection", &wanted.name)
+            .with_context("asked", want)
+            .with_context("existing", have)),
             (None, Some(_)) if can_gain_dense => {
                 self.spec.dimension = wanted.dimension;
                 self.spec.metric = wanted.metric;
                 Ok(())
             }
-            (None, Some(want)) => {
-                Err(Error::new(crate::ErrorKind::AlreadyExists, "the collection exists without dense vectors")
-                    .with_context("collection", &wanted.name)
-                    .with_context("asked", want))
-            }
+            (None, Some(want)) => Err(Error::new(
+                crate::ErrorKind::AlreadyExists,
+                "the collection exists without dense vectors",
+            )
+            .with_context("collection", &wanted.name)
+            .with_context("asked", want)),
             _ => Ok(()),
         }
     }

@@ -133,19 +133,17 @@ pub fn fuse(fusion: &Fusion, legs: Vec<Vec<Hit>>) -> Vec<Hit> {
         let contributions = fusion.contributions(leg, &hits);
         for (hit, contribution) in hits.into_iter().zip(contributions) {
             let leg_score = hit.score;
-            let (score, kept) = fused.entry(hit.id.clone()).or_insert_with(|| {
-                (0.0, Hit { leg_scores: vec![None; count], ..hit })
-            });
+            let (score, kept) = fused
+                .entry(hit.id.clone())
+                .or_insert_with(|| (0.0, Hit { leg_scores: vec![None; count], ..hit }));
             if let Some(slot) = kept.leg_scores.get_mut(leg) {
                 *slot = Some(leg_score);
             }
             *score += contribution;
         }
     }
-    let mut hits: Vec<Hit> = fused
-        .into_values()
-        .map(|(score, hit)| Hit { score: score as f32, ..hit })
-        .collect();
+    let mut hits: Vec<Hit> =
+        fused.into_values().map(|(score, hit)| Hit { score: score as f32, ..hit }).collect();
     hits.sort_by(best_first);
     hits
 }

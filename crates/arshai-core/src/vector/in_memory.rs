@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    Capabilities, Collection, CollectionSpec, CollectionStats, Hit, Id, IdKind, ItemOutcome, LegQuery, Output,
-    Query, Record, Row, RowPage, RowQuery, Search, Selection, VectorStore, WriteReport,
+    Capabilities, Collection, CollectionSpec, CollectionStats, Hit, Id, IdKind, ItemOutcome, LegQuery,
+    Output, Query, Record, Row, RowPage, RowQuery, Search, Selection, VectorStore, WriteReport,
     fusion::{best_first, fuse},
     search::validate_dense,
 };
@@ -56,12 +56,20 @@ impl InMemoryVectors {
     fn state(&self, operation: &'static str) -> Result<MutexGuard<'_, State>> {
         let state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed {
-            return Err(Error::new(ErrorKind::Closed, "the vector store was closed").with_operation(operation));
+            return Err(
+                Error::new(ErrorKind::Closed, "the vector store was closed").with_operation(operation)
+            );
         }
         Ok(state)
     }
 
-    fn write(&self, operation: &'static str, name: &str, records: Vec<Record>, replace: bool) -> Result<WriteReport> {
+    fn write(
+        &self,
+        operation: &'static str,
+        name: &str,
+        records: Vec<Record>,
+        replace: bool,
+    ) -> Result<WriteReport> {
         let mut state = self.state(operation)?;
         let stored = state.collection_mut(name)?;
         let items = records
@@ -86,7 +94,8 @@ impl State {
 }
 
 fn no_such_collection(name: &str) -> Error {
-    Error::new(ErrorKind::NotFound, "the collection does not exist").with_context("collection", name.escape_debug())
+    Error::new(ErrorKind::NotFound, "the collection does not exist")
+        .with_context("collection", name.escape_debug())
 }
 
 fn refuse_raw(filter: Option<&Filter>) -> Result<()> {
@@ -127,8 +136,11 @@ impl Stored {
             }
         };
         if !replace && self.rows.contains_key(&id) {
-            return Err(Error::new(ErrorKind::AlreadyExists, "a record with this key exists; upsert replaces it")
-                .with_context("key", &id));
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                "a record with this key exists; upsert replaces it",
+            )
+            .with_context("key", &id));
         }
         if let Id::Int(number) = id {
             self.next_id = self.next_id.max(number.saturating_add(1));
@@ -176,7 +188,8 @@ impl Stored {
 
     fn leg(&self, query: &LegQuery, filter: Option<&Filter>) -> Result<Vec<Hit>> {
         let can = self.capabilities();
-        let refuse = |what: &'static str| Err(Error::unsupported(what).with_context("collection", &self.spec.name));
+        let refuse =
+            |what: &'static str| Err(Error::unsupported(what).with_context("collection", &self.spec.name));
         let mut hits: Vec<Hit> = match query {
             LegQuery::Dense(_) if !can.dense => return refuse("the collection has no dense vectors"),
             LegQuery::Sparse(_) if !can.sparse => return refuse("the collection has no sparse vectors"),
@@ -204,7 +217,8 @@ impl Stored {
     fn text(&self, query: &str, filter: Option<&Filter>) -> Vec<Hit> {
         let total = self.rows.len() as u64;
         let lengths: u64 = self.rows.values().map(|row| u64::from(row.length)).sum();
-        let bm25 = Bm25 { total, average_length: if total > 0 { lengths as f32 / total as f32 } else { 0.0 } };
+        let bm25 =
+            Bm25 { total, average_length: if total > 0 { lengths as f32 / total as f32 } else { 0.0 } };
         let mut terms: Vec<(String, u64)> = query_terms(query)
             .into_iter()
             .map(|term| {

@@ -7,8 +7,8 @@ use futures_core::Stream;
 use futures_util::stream;
 
 use super::{
-    Capabilities, Collection, CollectionSpec, CollectionStats, Hit, Id, Query, Record, Row, RowPage, RowQuery,
-    Search, WriteReport,
+    Capabilities, Collection, CollectionSpec, CollectionStats, Hit, Id, Query, Record, Row, RowPage,
+    RowQuery, Search, WriteReport,
 };
 use crate::{Filter, Result};
 
@@ -96,7 +96,11 @@ pub trait VectorStoreExt: VectorStore {
     }
 
     /// Every row of a query as a stream, read a page at a time.
-    fn scan<'a>(&'a self, collection: &'a str, query: RowQuery) -> impl Stream<Item = Result<Row>> + Send + 'a {
+    fn scan<'a>(
+        &'a self,
+        collection: &'a str,
+        query: RowQuery,
+    ) -> impl Stream<Item = Result<Row>> + Send + 'a {
         let pages = stream::try_unfold(Some(query), move |state| async move {
             let Some(query) = state else { return Ok::<_, crate::Error>(None) };
             let page = self.query(collection, &query).await?;

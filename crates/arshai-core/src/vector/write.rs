@@ -70,7 +70,9 @@ impl WriteReport {
             _ => None,
         });
         Err(first
-            .unwrap_or_else(|| Error::new(crate::ErrorKind::Closed, "the write ended before all records were tried"))
+            .unwrap_or_else(|| {
+                Error::new(crate::ErrorKind::Closed, "the write ended before all records were tried")
+            })
             .with_context("written", written)
             .with_context("failed", failed)
             .with_context("not_attempted", total.saturating_sub(written + failed)))

@@ -1,0 +1,127 @@
+//! The runtime behind the blocking calls.
+
+use std::{future::Future, sync::Arc, task::Poll, thread};
+
+use futures_util::task::noop_waker_ref;
+use tokio::{runtime::Handle, sync::oneshot, task::coop};
+
+use crate::{Error, ErrorKind, Result};
+
+/// A tokio runtime with a thread of its own, or somebody else's.
+///
+/// The thread keeps timers, keepalives and reconnects running between calls. Clones share the runtime; when the last
+/// one is dropped it shuts down in the background, wherever that happens.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    handle: Handle,
+    _thread: Option<Arc<Thread>>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    /// Dropping it ends the thread.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Runtime {
+    /// A runtime with its own thread, named `arshai-blocking`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] when the system gives no thread.
+    pub fn new() -> Result<Self> {
+        let refused =
+            |error| Error::new(ErrorKind::Io, "the blocking runtime could not be started").with_source(error);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        thread::Builder::new()
+            .name("arshai-blocking".into())
+            .spawn(move || {
+                let _dropped = runtime.block_on(stopped);
+                runtime.shutdown_background();
+            })
+            .map_err(refused)?;
+        Ok(Self { handle, _thread: Some(Arc::new(Thread { _stop: stop })) })
+    }
+
+    /// Uses a runtime that the program runs anyway. It must be running on another thread while calls are made.
+    pub fn from_handle(handle: Handle) -> Self {
+        Self { handle, _thread: None }
+    }
+
+    /// Waits for `future` on this thread.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::BlockingInAsync`] when this thread is running async code.
+    pub fn block_on<F: Future>(&self, future: F) -> Result<F::Output> {
+        if in_async_context() {
+            return Err(Error::new(
+                ErrorKind::BlockingInAsync,
+                "a blocking call was made from async code; use the async method, or call from spawn_blocking",
+            ));
+        }
+        Ok(self.handle.block_on(future))
+    }
+}
+
+/// Whether this thread is polling a task, where blocking would stall the runtime.
+///
+/// tokio tells a thread that it belongs to a runtime, but not whether it is a thread for blocking work. What differs
+/// is the cooperative budget: a task has a finite one, a blocking thread none. A few hundred steps spend any budget;
+/// spending it costs a task nothing but an early turn for others, and its call is about to fail anyway.
+fn in_async_context() -> bool {
+    if Handle::try_current().is_err() {
+        return false;
+    }
+    let mut context = std::task::Context::from_waker(noop_waker_ref());
+    (0..1024).any(|_| match coop::poll_proceed(&mut context) {
+        Poll::Ready(step) => {
+            step.made_progress();
+            false
+        }
+        Poll::Pending => true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn timers_run_between_calls() {
+        let runtime = Runtime::new().unwrap();
+        let task = runtime.handle.spawn(async { tokio::time::sleep(Duration::from_millis(1)).await });
+        // Nothing is blocked on the runtime now; its own thread must finish the task.
+        let finished = (0..5_000).any(|_| {
+            thread::sleep(Duration::from_millis(1));
+            task.is_finished()
+        });
+        assert!(finished);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn async_context_is_refused_and_blocking_threads_are_not() {
+        let runtime = Runtime::new().unwrap();
+        assert_eq!(runtime.block_on(async {}).unwrap_err().kind(), ErrorKind::BlockingInAsync);
+        let inside = runtime.clone();
+        let spawned = tokio::spawn(async move { inside.block_on(async {}).is_err() });
+        assert!(spawned.await.unwrap());
+        let pool = runtime.clone();
+        let sum = tokio::task::spawn_blocking(move || pool.block_on(async { 1 + 1 })).await.unwrap();
+        assert_eq!(sum.unwrap(), 2);
+        // Dropped inside async code: no panic.
+        drop(runtime);
+    }
+
+    #[test]
+    fn a_given_handle_is_used() {
+        let own = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = Runtime::from_handle(own.handle().clone());
+        let sleep = async { tokio::time::sleep(Duration::from_millis(1)).await };
+        runtime.block_on(sleep).unwrap();
+    }
+}
