@@ -17,7 +17,7 @@ pub fn is_common(frequency: u64, total: u64) -> bool {
 
 /// Splits text into search terms, in order, repeated as they repeat.
 ///
-/// Words are runs of letters, digits and marks, lower-cased, with diacritics folded (NFKD without combining marks),
+/// Words are runs of letters, digits and marks, lower-cased, with diacritics folded (NFKD without accents and points),
 /// English-stemmed (Porter 2) when they are ASCII. Runs of Chinese, Japanese and Korean characters give overlapping
 /// bigrams and, last, their final character alone, so that a single character is found as a prefix.
 ///
@@ -89,14 +89,23 @@ fn fold(word: &str) -> Cow<'_, str> {
             word.into()
         };
     }
-    let decomposed = word.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase);
-    // Recomposing keeps Hangul syllables one character each.
+    let decomposed = word.nfkd().filter(|c| !is_diacritic(*c)).flat_map(char::to_lowercase);
+    // Recomposing keeps Hangul syllables and voiced kana one character each.
     decomposed.nfc().filter(|c| is_term_character(*c)).collect::<String>().into()
+}
+
+/// Accents of Latin, Greek and Cyrillic, points of Hebrew and Arabic. Other combining marks, such as the vowel signs
+/// of Devanagari or the voicing marks of kana, make another letter and stay.
+fn is_diacritic(c: char) -> bool {
+    matches!(u32::from(c),
+        0x0300..=0x036F | 0x0483..=0x0489 | 0x0591..=0x05C7 | 0x0610..=0x061A | 0x064B..=0x065F | 0x0670
+        | 0x06D6..=0x06ED | 0x1AB0..=0x1AFF | 0x1DC0..=0x1DFF | 0x20D0..=0x20FF | 0xFE20..=0xFE2F)
+        && is_combining_mark(c)
 }
 
 fn is_cjk(c: char) -> bool {
     matches!(u32::from(c),
-        0x1100..=0x11FF | 0x3040..=0x30FF | 0x3105..=0x312F | 0x3130..=0x318F | 0x31A0..=0x31BF
+        0x1100..=0x11FF | 0x3005..=0x3007 | 0x3040..=0x30FF | 0x3105..=0x312F | 0x3130..=0x318F | 0x31A0..=0x31BF
         | 0x31F0..=0x31FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xA960..=0xA97F | 0xAC00..=0xD7FF
         | 0xF900..=0xFAFF | 0x20000..=0x323AF)
 }
@@ -155,13 +164,23 @@ mod tests {
 
     #[test]
     fn scripts() {
-        assert_eq!(all("Straße ÉCOLE"), ["straße", "ecole"]);
+        assert_eq!(all("Straße ÉCOLE"), ["straße", "ecol"]);
         assert_eq!(all("שלום עולם"), ["שלום", "עולם"]);
         assert_eq!(all("مُحَمَّد"), ["محمد"]);
         assert_eq!(all("Rust言語"), ["rust", "言語", "語"]);
         assert_eq!(all("한국어"), ["한국", "국어", "어"]);
+        assert_eq!(all("人々"), ["人々", "々"]);
         assert_eq!(all("\u{1b}[31m \u{0}"), ["31m"]);
         assert_eq!(all(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn marks_that_make_another_letter_are_kept() {
+        assert_ne!(all("かぎ"), all("かき"));
+        assert_eq!(all("ｶﾞ"), ["ガ"]);
+        assert_ne!(all("दिन"), all("दान"));
+        assert_eq!(all("ΆΛΦΑ"), ["αλφα"]);
+        assert_eq!(all("й"), all("и\u{306}"));
     }
 
     #[test]

@@ -79,6 +79,9 @@ impl MemoryStore for InMemoryMemory {
     }
 
     async fn put(&self, key: &MemoryKey, memory: &Memory, when: Precondition) -> Result<Put> {
+        memory
+            .validate()
+            .map_err(|error| error.with_operation("memory.put").with_context("key", key.stored()))?;
         let stored = Envelope::new(memory.clone()).encode();
         let mut state = self.state("memory.put")?;
         let name = key.stored();

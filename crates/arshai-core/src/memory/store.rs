@@ -155,8 +155,9 @@ pub trait MemoryStore: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// [`crate::ErrorKind::OutcomeUnknown`] when the write was sent and no reply came back, and the backend could
-    /// not find out what became of it.
+    /// [`crate::ErrorKind::InvalidInput`] as [`Memory::validate`] says, and for a value above
+    /// [`MemoryCapabilities::max_value_bytes`]. [`crate::ErrorKind::OutcomeUnknown`] when the write was sent and no
+    /// reply came back, and the backend could not find out what became of it.
     async fn put(&self, key: &MemoryKey, memory: &Memory, when: Precondition) -> Result<Put>;
 
     /// Removes the memory; `false` when there was none.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::timestamp::now;
+use crate::{Result, vector::validate_metadata};
 
 /// Who speaks in a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -121,6 +122,15 @@ impl Memory {
     pub fn push(&mut self, turn: Turn) {
         self.text.push_str(&turn.rendered());
         self.turns.get_or_insert_with(Vec::new).push(turn);
+    }
+
+    /// Checks that what is written can be read again. Backends call it before anything is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::InvalidInput`] when the metadata is nested deeper than 100 levels.
+    pub fn validate(&self) -> Result<()> {
+        validate_metadata(&self.metadata)
     }
 
     /// Whether `text` really ends with the rendering of `turns`. Stores drop turns for which it does not.

@@ -21,16 +21,36 @@ pub enum Metric {
 
 impl Metric {
     /// The score of two vectors of equal length, higher is better. A zero vector has cosine 0 to everything.
+    ///
+    /// Vectors of finite values have a finite score, however large or small the values are, and never −0.
     pub fn score(self, a: &[f32], b: &[f32]) -> f32 {
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-        match self {
-            Self::InnerProduct => dot(a, b),
-            Self::L2 => -a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>(),
+        let (score, sound) = match self {
+            Self::InnerProduct => (dot(a, b), true),
+            Self::L2 => (-a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>(), true),
             Self::Cosine => {
-                let norms = (dot(a, a) * dot(b, b)).sqrt();
-                if norms > 0.0 { dot(a, b) / norms } else { 0.0 }
+                let norms = dot(a, a) * dot(b, b);
+                (dot(a, b) / norms.sqrt(), norms.is_normal())
             }
-        }
+        };
+        // Adding 0 turns −0 into 0, so that equal scores are equal in every order.
+        if sound && score.is_finite() { score + 0.0 } else { self.wide_score(a, b) }
+    }
+
+    /// The same where 32 bits are too narrow on the way.
+    fn wide_score(self, a: &[f32], b: &[f32]) -> f32 {
+        let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+        let dot = pairs().map(|(a, b)| a * b).sum::<f64>();
+        let score = match self {
+            Self::InnerProduct => dot,
+            Self::L2 => -pairs().map(|(a, b)| (a - b) * (a - b)).sum::<f64>(),
+            Self::Cosine => {
+                let norm = |vector: &[f32]| vector.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+                let norms = norm(a) * norm(b);
+                if norms > 0.0 { dot / norms } else { 0.0 }
+            }
+        };
+        score.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32 + 0.0
     }
 }
 
@@ -341,4 +361,27 @@ pub struct Capabilities {
     pub persistent: bool,
     /// Other processes see the same collections.
     pub shared: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extreme_vectors_have_a_finite_score() {
+        let [large, small, one] = [[1e30_f32, -1e30], [1e-30, -1e-30], [1.0, -1.0]];
+        for (a, b) in [(large, large), (small, small), (large, small), (large, one), (small, one)] {
+            assert!((Metric::Cosine.score(&a, &b) - 1.0).abs() < 1e-6, "{a:?} {b:?}");
+        }
+        assert_eq!(Metric::InnerProduct.score(&large, &large), f32::MAX);
+        assert_eq!(Metric::L2.score(&large, &small), f32::MIN);
+        assert_eq!(Metric::Cosine.score(&[0.0, 0.0], &one), 0.0);
+    }
+
+    #[test]
+    fn no_score_is_negative_zero() {
+        assert!(Metric::L2.score(&[1.0], &[1.0]).is_sign_positive());
+        assert!(Metric::InnerProduct.score(&[-0.0], &[1.0]).is_sign_positive());
+        assert!(Metric::Cosine.score(&[-0.0, 1.0], &[1.0, 0.0]).is_sign_positive());
+    }
 }

@@ -150,7 +150,8 @@ pub fn fuse(fusion: &Fusion, legs: Vec<Vec<Hit>>) -> Vec<Hit> {
 
 /// The one order of hits: higher score first, then smaller id.
 pub(crate) fn best_first(a: &Hit, b: &Hit) -> Ordering {
-    b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id))
+    // Adding 0 makes −0 the same as 0.
+    (b.score + 0.0).total_cmp(&(a.score + 0.0)).then_with(|| a.id.cmp(&b.id))
 }
 
 #[cfg(test)]

@@ -116,6 +116,7 @@ impl Stored {
     }
 
     fn write(&mut self, record: Record, replace: bool) -> Result<Id> {
+        record.validate()?;
         if let Some(vector) = &record.dense {
             match self.spec.dimension {
                 Some(dimension) => validate_dense(vector, Some(dimension))?,

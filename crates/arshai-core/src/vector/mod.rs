@@ -11,6 +11,7 @@ mod write;
 pub use collection::{Capabilities, Collection, CollectionSpec, CollectionStats, FieldNames, IdKind, Metric};
 pub use fusion::{Fusion, Norm, fuse};
 pub use in_memory::InMemoryVectors;
+pub(crate) use record::validate_metadata;
 pub use record::{Hit, Id, Record, Row, SparseVector};
 pub use search::{Consistency, Leg, LegQuery, Output, Query, RowPage, RowQuery, Search};
 pub use store::{Selection, VectorStore, VectorStoreExt};

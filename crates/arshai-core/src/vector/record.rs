@@ -148,6 +148,36 @@ impl Record {
         self.metadata = metadata;
         self
     }
+
+    /// Checks that what is written can be read again. Backends call it for each record before it is sent; a record
+    /// that fails fails alone.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::InvalidInput`] when the metadata is nested deeper than 100 levels.
+    pub fn validate(&self) -> Result<()> {
+        validate_metadata(&self.metadata)
+    }
+}
+
+/// Metadata nested deeper than this cannot be read back from JSON everywhere (serde_json stops at 128).
+const MAX_METADATA_DEPTH: usize = 100;
+
+/// Checks that metadata can be read again once it is stored as JSON.
+pub(crate) fn validate_metadata(metadata: &Map<String, Value>) -> Result<()> {
+    /// Never recurses deeper than `levels`.
+    fn is_deeper(value: &Value, levels: usize) -> bool {
+        let Some(below) = levels.checked_sub(1) else { return value.is_array() || value.is_object() };
+        match value {
+            Value::Array(elements) => elements.iter().any(|value| is_deeper(value, below)),
+            Value::Object(members) => members.values().any(|value| is_deeper(value, below)),
+            _ => false,
+        }
+    }
+    if metadata.values().any(|value| is_deeper(value, MAX_METADATA_DEPTH - 1)) {
+        return Err(Error::invalid("the metadata is nested deeper than 100 levels"));
+    }
+    Ok(())
 }
 
 /// One search result. Higher scores are better on every engine: cosine and inner product as they are,

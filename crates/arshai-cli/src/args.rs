@@ -1,0 +1,150 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Knowledge base, conversation memory and cited answers in one file, with no server.
+#[derive(Debug, Parser)]
+#[command(name = "arshai", version, about, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Folder for the data [default: the platform's data folder]
+    #[arg(long, global = true, value_name = "DIR", env = "ARSHAI_DATA")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Where documents are kept: sqlite://PATH [env: ARSHAI_STORE] [default: arshai.db in the data folder]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) store: Option<String>,
+
+    /// Where conversations are kept: sqlite://PATH or memory:// [env: ARSHAI_MEMORY] [default: as the store]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) memory: Option<String>,
+
+    /// Collection of documents
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    pub(crate) collection: String,
+
+    /// Who embeds text: none, local or openai[:MODEL] [default: none]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) embedder: Option<String>,
+
+    /// Who answers: extractive or openai:MODEL [env: ARSHAI_MODEL] [default: extractive]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+
+    /// Print JSON, errors included
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Say more on standard error
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Add files and folders to the collection, or bring it up to date
+    Ingest(Ingest),
+    /// Find passages
+    Search(Search),
+    /// Ask one question and get an answer with citations
+    Ask(Ask),
+    /// Talk, line by line; the conversation is kept
+    Chat(Chat),
+    /// Look at and change what conversations are kept
+    #[command(subcommand)]
+    Memory(Memory),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ingest {
+    /// Files or folders (.txt, .md, .rst, .html)
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Take hidden files too
+    #[arg(long)]
+    pub(crate) hidden: bool,
+
+    /// Remove what is gone even when it is more than half of a folder
+    #[arg(long)]
+    pub(crate) prune: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// What to look for; - reads it from standard input
+    pub(crate) query: String,
+
+    /// At most this many hits
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+
+    /// How to look [default: hybrid where possible, else what is possible]
+    #[arg(long)]
+    pub(crate) mode: Option<Mode>,
+
+    /// Only passages for which this holds, such as 'source == "a.md" and year >= 2020'
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) filter: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Mode {
+    Hybrid,
+    Dense,
+    Lexical,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    /// The question; - reads it from standard input
+    pub(crate) question: String,
+
+    /// Ingest this file or folder first and look nowhere else; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(crate) docs: Vec<PathBuf>,
+
+    /// The conversation it belongs to
+    #[arg(long, value_name = "ID", default_value = "default")]
+    pub(crate) conversation: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// The conversation to go on with
+    #[arg(long, value_name = "ID", default_value = "default")]
+    pub(crate) conversation: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Memory {
+    /// List the conversations that are kept
+    List,
+    /// Show what is kept of a conversation
+    Show {
+        /// The conversation
+        id: String,
+    },
+    /// Replace what is kept of a conversation
+    Set {
+        /// The conversation
+        id: String,
+        /// The new working memory; - reads it from standard input
+        text: String,
+    },
+    /// Forget a conversation
+    Delete {
+        /// The conversation
+        id: String,
+    },
+}

@@ -1,0 +1,33 @@
+//! The commands.
+
+mod ask;
+mod chat;
+mod ingest;
+mod memory;
+mod search;
+
+use std::io::Read as _;
+
+use arshai_core::Error;
+
+pub(crate) use ask::ask;
+pub(crate) use chat::chat;
+pub(crate) use ingest::ingest;
+pub(crate) use memory::memory;
+pub(crate) use search::search;
+
+use crate::failure::Outcome;
+
+const MAX_INPUT: u64 = 64 << 20;
+
+/// A text argument, or standard input for `-`.
+fn text_or_stdin(argument: &str) -> Outcome<String> {
+    if argument != "-" {
+        return Ok(argument.to_owned());
+    }
+    let mut text = String::new();
+    std::io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text).map_err(|error| {
+        Error::invalid("standard input is not readable UTF-8 text of at most 64 MiB").with_source(error)
+    })?;
+    Ok(text)
+}

@@ -1,0 +1,107 @@
+//! Running the program in a folder of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A fresh folder with `data` for the program and room for documents.
+pub(crate) struct Program {
+    folder: TempDir,
+}
+
+/// What one run printed.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Program {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path().join("data/arshai.db")
+    }
+
+    /// Writes a file below the folder.
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, contents).unwrap();
+        path
+    }
+
+    /// The program with `arguments`, run in the folder, with its own data.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arshai"));
+        command.current_dir(self.path()).args(["--data", "data"]).args(arguments).stdin(Stdio::null());
+        for variable in ["ARSHAI_STORE", "ARSHAI_MEMORY", "ARSHAI_MODEL", "ARSHAI_DATA", "ARSHAI_LOG"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        Run::of(&self.command(arguments).output().unwrap())
+    }
+
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Run {
+        let mut child = self.spawn(arguments, Stdio::piped());
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        let writer = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &input));
+        let run = Run::of(&child.wait_with_output().unwrap());
+        let _closed_early = writer.join().unwrap();
+        run
+    }
+
+    pub(crate) fn spawn(&self, arguments: &[&str], input: Stdio) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Runs with `--json`, expects success, and parses the output.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let run = self.run(&[arguments, &["--json"]].concat());
+        assert_eq!(run.status, Some(0), "{arguments:?}: {run:?}");
+        run.json()
+    }
+}
+
+impl Run {
+    pub(crate) fn of(output: &Output) -> Self {
+        Self {
+            status: output.status.code(),
+            stdout: String::from_utf8(output.stdout.clone()).unwrap(),
+            stderr: String::from_utf8(output.stderr.clone()).unwrap(),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// A failure that was told, and no panic.
+    pub(crate) fn assert_fails(&self, status: i32, message: &str) {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        assert!(self.stderr.contains(message), "{message:?} is not in {self:?}");
+        assert!(!self.stderr.contains("panicked"), "{self:?}");
+    }
+}
+
+/// The keys of a JSON object, in order.
+pub(crate) fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}

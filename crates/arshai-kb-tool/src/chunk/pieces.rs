@@ -1,0 +1,127 @@
+//! Cutting one block that is too long: lines or sentences first, then words, graphemes, characters.
+
+use std::{borrow::Cow, ops::Range};
+
+use unicode_segmentation::UnicodeSegmentation as _;
+
+use super::blocks::{Block, Kind};
+
+/// Consecutive pieces of `block`, each at most `limit` scalar values long and without white space around it.
+pub(super) fn pieces(text: &str, block: &Block, limit: usize) -> Vec<Range<usize>> {
+    let Some(slice) = text.get(block.range.clone()) else { return Vec::new() };
+    let mut cutter = Cutter { slice, base: block.range.start, limit, out: Vec::new() };
+    match block.kind {
+        Kind::Lines => cutter.cut(slice.split_inclusive('\n').map(str::len)),
+        Kind::Prose | Kind::Heading => {
+            let plain = without_breaks(slice);
+            cutter.cut(plain.split_sentence_bounds().map(str::len));
+        }
+    }
+    cutter.out
+}
+
+/// The text with every line break as a space, byte for byte: a wrapped line does not end a sentence.
+pub(super) fn without_breaks(text: &str) -> Cow<'_, str> {
+    if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ").into() } else { text.into() }
+}
+
+struct Cutter<'a> {
+    slice: &'a str,
+    base: usize,
+    limit: usize,
+    out: Vec<Range<usize>>,
+}
+
+impl Cutter<'_> {
+    /// Takes the lengths of consecutive units in bytes; a unit that is too long is cut further.
+    fn cut(&mut self, lengths: impl Iterator<Item = usize>) {
+        let mut at = 0;
+        for length in lengths {
+            let unit = at..at + length;
+            at = unit.end;
+            if self.chars(&unit) <= self.limit {
+                self.push(unit);
+            } else {
+                self.cut_words(unit);
+            }
+        }
+    }
+
+    fn cut_words(&mut self, unit: Range<usize>) {
+        let Some(slice) = self.slice.get(unit.clone()) else { return };
+        let mut group = Group::at(unit.start);
+        for (offset, word) in slice.split_word_bound_indices() {
+            let chars = word.chars().count();
+            if chars > self.limit {
+                self.push(group.take());
+                self.cut_graphemes(unit.start + offset, word);
+                group = Group::at(group.range.end + word.len());
+                continue;
+            }
+            if group.chars + chars > self.limit {
+                self.push(group.take());
+            }
+            group.add(word.len(), chars);
+        }
+        self.push(group.take());
+    }
+
+    fn cut_graphemes(&mut self, start: usize, word: &str) {
+        let mut group = Group::at(start);
+        for grapheme in word.graphemes(true) {
+            let chars = grapheme.chars().count();
+            if group.chars + chars > self.limit {
+                self.push(group.take());
+            }
+            if chars <= self.limit {
+                group.add(grapheme.len(), chars);
+                continue;
+            }
+            // A letter with more marks than a chunk is long can only be cut inside.
+            for character in grapheme.chars() {
+                if group.chars + 1 > self.limit {
+                    self.push(group.take());
+                }
+                group.add(character.len_utf8(), 1);
+            }
+        }
+        self.push(group.take());
+    }
+
+    /// Adds a piece, without the white space around it; nothing when nothing else is in it.
+    fn push(&mut self, unit: Range<usize>) {
+        let Some(piece) = self.slice.get(unit.clone()) else { return };
+        let start = unit.start + (piece.len() - piece.trim_start().len());
+        let length = piece.trim().len();
+        if length > 0 {
+            self.out.push(self.base + start..self.base + start + length);
+        }
+    }
+
+    fn chars(&self, unit: &Range<usize>) -> usize {
+        self.slice.get(unit.clone()).map_or(0, |slice| slice.chars().count())
+    }
+}
+
+/// Neighbouring units that are taken together.
+struct Group {
+    range: Range<usize>,
+    chars: usize,
+}
+
+impl Group {
+    fn at(start: usize) -> Self {
+        Self { range: start..start, chars: 0 }
+    }
+
+    fn add(&mut self, bytes: usize, chars: usize) {
+        self.range.end += bytes;
+        self.chars += chars;
+    }
+
+    fn take(&mut self) -> Range<usize> {
+        let range = self.range.clone();
+        *self = Self::at(range.end);
+        range
+    }
+}

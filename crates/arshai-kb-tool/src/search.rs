@@ -1,0 +1,229 @@
+//! Finding passages.
+
+use arshai_core::{
+    Error, Filter, Result,
+    embed::EmbedderExt as _,
+    vector::{Consistency, Fusion, Hit, Leg, Query, Search},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{KnowledgeBase, base::View, metadata};
+
+/// How much the words (first) and the meaning (second) of a question count in a hybrid search, as weights of
+/// reciprocal rank fusion. Chosen provisionally; to be set by measurement.
+pub const DEFAULT_FUSION_WEIGHTS: [f32; 2] = [1.0, 2.0];
+
+/// How passages are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Mode {
+    /// By words and by meaning.
+    Hybrid,
+    /// By meaning: dense vectors.
+    Dense,
+    /// By words: BM25.
+    Lexical,
+}
+
+impl Mode {
+    /// `hybrid`, `dense` or `lexical`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hybrid => "hybrid",
+            Self::Dense => "dense",
+            Self::Lexical => "lexical",
+        }
+    }
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Self::Hybrid, Self::Dense, Self::Lexical].into_iter().find(|mode| mode.name() == text).ok_or_else(
+            || {
+                Error::invalid("a search mode is hybrid, dense or lexical")
+                    .with_context("given", text.escape_debug())
+            },
+        )
+    }
+}
+
+/// What is searched, and how.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SearchOptions {
+    /// At most this many hits. Default: 5.
+    pub limit: usize,
+    /// How. Default: hybrid where the collection and the embedder can, else what they can.
+    pub mode: Option<Mode>,
+    /// Only chunks for which this holds. Default: all.
+    pub filter: Option<Filter>,
+    /// Which writes are seen. Default: [`Consistency::Session`].
+    pub consistency: Consistency,
+}
+
+impl Default for SearchOptions {
+    fn default() -> Self {
+        Self { limit: 5, mode: None, filter: None, consistency: Consistency::default() }
+    }
+}
+
+impl SearchOptions {
+    /// The same with another limit.
+    #[must_use]
+    pub fn with_limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The same with a mode, or with the choice left open.
+    #[must_use]
+    pub fn with_mode(mut self, mode: impl Into<Option<Mode>>) -> Self {
+        self.mode = mode.into();
+        self
+    }
+
+    /// The same with a filter.
+    #[must_use]
+    pub fn with_filter(mut self, filter: impl Into<Option<Filter>>) -> Self {
+        self.filter = filter.into();
+        self
+    }
+
+    /// The same with another consistency.
+    #[must_use]
+    pub fn with_consistency(mut self, consistency: Consistency) -> Self {
+        self.consistency = consistency;
+        self
+    }
+}
+
+/// What was found. Serialises to the JSON that `arshai search --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SearchResult {
+    /// The mode that was used.
+    pub mode: Mode,
+    /// Best first.
+    pub hits: Vec<SearchHit>,
+    /// One line for people, when the choice of the mode was not the best one.
+    #[serde(skip)]
+    pub note: Option<String>,
+}
+
+/// A passage that was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SearchHit {
+    /// The chunk's key.
+    pub id: String,
+    /// The document; empty when the record names none.
+    pub source: String,
+    /// Higher is better. Comparable within one search only.
+    pub score: f32,
+    /// The chunk.
+    pub text: String,
+    /// The chunk's metadata.
+    pub metadata: Map<String, Value>,
+}
+
+impl From<Hit> for SearchHit {
+    fn from(hit: Hit) -> Self {
+        let source =
+            hit.metadata.get(metadata::SOURCE).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self { id: hit.id.to_string(), source, score: hit.score, text: hit.text, metadata: hit.metadata }
+    }
+}
+
+impl KnowledgeBase {
+    /// Finds the passages that answer `query` best. The query is data: nothing in it is an operator.
+    ///
+    /// # Errors
+    ///
+    /// [`arshai_core::ErrorKind::NotFound`] when the collection does not exist;
+    /// [`arshai_core::ErrorKind::Unsupported`] naming what is missing when the mode asked for, or any mode, is not
+    /// possible; [`arshai_core::ErrorKind::InvalidInput`] for an empty query or a limit of 0;
+    /// [`arshai_core::ErrorKind::AlreadyExists`] when the collection holds vectors of another embedder.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reads only.
+    pub async fn search(&self, query: &str, options: &SearchOptions) -> Result<SearchResult> {
+        if query.trim().is_empty() {
+            return Err(Error::invalid("the query is empty; say what to look for")
+                .with_operation("knowledge_base.search"));
+        }
+        let view = self.view().await?;
+        let (mode, note) = self.choose(&view, options.mode)?;
+        let query = self.query(query, mode).await?;
+        let search = Search::new(query)
+            .limit(options.limit)
+            .filter(options.filter.clone())
+            .consistency(options.consistency);
+        let mut lists = self.store.search(&self.collection, &search).await?;
+        let hits = lists.pop().unwrap_or_default().into_iter().map(SearchHit::from).collect();
+        Ok(SearchResult { mode, hits, note })
+    }
+
+    fn choose(&self, view: &View, wanted: Option<Mode>) -> Result<(Mode, Option<String>)> {
+        let can = &view.capabilities;
+        let lexical = if can.text { Ok(()) } else { Err("the collection has no text search") };
+        let dense = match (&self.embedder, view.collection.spec.dimension) {
+            (None, _) => Err("no embedder is set"),
+            (_, None) => Err("the collection holds no vectors; ingest again with the embedder"),
+            (Some(_), Some(_)) if !can.dense => Err("the collection has no dense search"),
+            (Some(_), Some(_)) => Ok(()),
+        };
+        let fused = if can.hybrid { Ok(()) } else { Err("the store has no hybrid search") };
+        let hybrid = dense.and(lexical).and(fused);
+        let refused = |missing: &'static str| {
+            Error::unsupported(missing)
+                .with_operation("knowledge_base.search")
+                .with_context("collection", &self.collection)
+                .with_context("mode", wanted.map_or("any", Mode::name))
+        };
+        match (wanted, hybrid, dense, lexical) {
+            (Some(Mode::Hybrid), result, _, _)
+            | (Some(Mode::Dense), _, result, _)
+            | (Some(Mode::Lexical), _, _, result) => {
+                result.map_err(refused)?;
+                Ok((wanted.unwrap_or(Mode::Hybrid), None))
+            }
+            (None, Ok(()), _, _) => Ok((Mode::Hybrid, None)),
+            (None, Err(missing), Ok(()), _) => {
+                Ok((Mode::Dense, Some(format!("searched by meaning only: {missing}"))))
+            }
+            (None, Err(missing), _, Ok(())) => {
+                Ok((Mode::Lexical, Some(format!("searched by words only: {missing}"))))
+            }
+            (None, _, Err(no_dense), Err(no_text)) => {
+                Err(refused("the collection cannot be searched by words nor by meaning")
+                    .with_context("words", no_text)
+                    .with_context("meaning", no_dense))
+            }
+        }
+    }
+
+    async fn query(&self, query: &str, mode: Mode) -> Result<Query> {
+        let Some(embedder) = self.embedder.as_ref().filter(|_| mode != Mode::Lexical) else {
+            return Ok(Query::text(query));
+        };
+        let vector = embedder.embed_query(query).await?;
+        Ok(match mode {
+            Mode::Dense => Query::dense(vector),
+            _ => Query::hybrid(
+                vec![Leg::text(query), Leg::dense(vector)],
+                Fusion::weighted_rrf(DEFAULT_FUSION_WEIGHTS),
+            ),
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! One connection that writes, some that read, and the way async callers reach them.
+//!
+//! All work runs on blocking threads. A task that was started goes on to its end when the caller's future is
+//! dropped, and it owns the connection meanwhile, so a transaction is never left half done.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
+use rusqlite::{Transaction, TransactionBehavior};
+use tokio::{
+    sync::{Mutex as AsyncMutex, Semaphore},
+    task::spawn_blocking,
+};
+
+use crate::{
+    SqliteConfig,
+    error::{Failure, Outcome},
+    schema,
+    session::{Filters, Session},
+    vectors::Caches,
+};
+
+/// After the deadline SQLite gives up by itself. When even that does not return (a file system that hangs), the
+/// caller is let go after this much more.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The connections to one file.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) path: PathBuf,
+    pub(crate) config: SqliteConfig,
+    pub(crate) caches: Caches,
+    idle: Mutex<Vec<Session>>,
+    readers: Arc<Semaphore>,
+    /// `None` after closing. Declared last: the last connection to go tidies the journal, and readers may not.
+    writer: Arc<AsyncMutex<Option<Session>>>,
+}
+
+impl Pool {
+    pub(crate) fn new(path: PathBuf, config: SqliteConfig, writer: Session) -> Self {
+        Self {
+            path,
+            readers: Arc::new(Semaphore::new(config.readers)),
+            config,
+            caches: Caches::default(),
+            idle: Mutex::default(),
+            writer: Arc::new(AsyncMutex::new(Some(writer))),
+        }
+    }
+
+    /// Runs `work` on a connection that only reads.
+    pub(crate) async fn read<T, F>(self: &Arc<Self>, operation: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Session, &Self) -> Outcome<T> + Send + 'static,
+    {
+        self.read_until(operation, Deadline::current_or(self.config.timeout), work).await
+    }
+
+    /// The same with a deadline of its own.
+    pub(crate) async fn read_until<T, F>(
+        self: &Arc<Self>,
+        operation: &'static str,
+        deadline: Deadline,
+        work: F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Session, &Self) -> Outcome<T> + Send + 'static,
+    {
+        let readers = Arc::clone(&self.readers);
+        let permit = deadline
+            .run(operation, Effect::NotApplied, async {
+                readers.acquire_owned().await.map_err(|_| closed(operation))
+            })
+            .await?;
+        let pool = Arc::clone(self);
+        let task = spawn_blocking(move || {
+            let _permit = permit;
+            let outcome = pool.take_reader().and_then(|mut session| {
+                session.arm(deadline)?;
+                let outcome = work(&mut session, &pool);
+                pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+                outcome
+            });
+            outcome.map_err(|failure| failure.into_error(operation, &pool.path))
+        });
+        join(task, operation, deadline, Effect::NotApplied).await
+    }
+
+    /// Runs `work` in a transaction that begins by taking the write lock, and commits it when `work` succeeds.
+    pub(crate) async fn write<T, F>(self: &Arc<Self>, operation: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>, &Filters) -> Outcome<T> + Send + 'static,
+    {
+        let deadline = Deadline::current_or(self.config.timeout);
+        let writer = Arc::clone(&self.writer);
+        let mut guard =
+            deadline.run(operation, Effect::NotApplied, async { Ok(writer.lock_owned().await) }).await?;
+        let pool = Arc::clone(self);
+        let task = spawn_blocking(move || {
+            let session = guard.as_mut().ok_or_else(|| closed(operation))?;
+            transact(session, deadline, work).map_err(|failure| failure.into_error(operation, &pool.path))
+        });
+        join(task, operation, deadline, Effect::Unknown).await
+    }
+
+    fn take_reader(&self) -> Outcome<Session> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(session) = idle {
+            return Ok(session);
+        }
+        let session = Session::open(&self.path)?;
+        session.arm(Deadline::after(self.config.timeout))?;
+        schema::prepare_reader(&session.connection)?;
+        Ok(session)
+    }
+
+    /// Waits until no write is under way.
+    pub(crate) async fn drain(&self, operation: &'static str) -> Result<()> {
+        let deadline = Deadline::current_or(self.config.timeout);
+        deadline
+            .run(operation, Effect::NotApplied, async {
+                let _writer = self.writer.lock().await;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Refuses new work, waits for what is under way, and closes the connections.
+    pub(crate) async fn close(self: &Arc<Self>, operation: &'static str) -> Result<()> {
+        let deadline = Deadline::current_or(self.config.timeout);
+        let all = u32::try_from(self.config.readers).unwrap_or(u32::MAX);
+        let readers = Arc::clone(&self.readers);
+        let permits = deadline
+            .run(operation, Effect::NotApplied, async {
+                // An error means that it was closed before, and then nobody reads.
+                Ok(readers.acquire_many_owned(all).await.ok())
+            })
+            .await?;
+        self.readers.close();
+        let writer = Arc::clone(&self.writer);
+        let mut guard =
+            deadline.run(operation, Effect::NotApplied, async { Ok(writer.lock_owned().await) }).await?;
+        let pool = Arc::clone(self);
+        let task = spawn_blocking(move || {
+            drop(permits);
+            pool.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            pool.caches.clear();
+            let Some(session) = guard.take() else { return Ok(()) };
+            match session.connection.close() {
+                Ok(()) => Ok(()),
+                Err((_, error)) => Err(Failure::from(error).into_error(operation, &pool.path)),
+            }
+        });
+        join(task, operation, deadline, Effect::NotApplied).await
+    }
+}
+
+fn transact<T>(
+    session: &mut Session,
+    deadline: Deadline,
+    work: impl FnOnce(&Transaction<'_>, &Filters) -> Outcome<T>,
+) -> Outcome<T> {
+    session.arm(deadline)?;
+    let filters = session.filters();
+    let transaction = session.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&transaction, &filters)?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+async fn join<T>(
+    task: tokio::task::JoinHandle<Result<T>>,
+    operation: &'static str,
+    deadline: Deadline,
+    effect: Effect,
+) -> Result<T> {
+    match tokio::time::timeout(deadline.remaining().saturating_add(GRACE), task).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(lost)) => {
+            Err(Error::internal("the work on the SQLite file was lost").with_effect(effect).with_source(lost))
+        }
+        Err(_elapsed) => Err(Deadline::error(operation, effect)),
+    }
+}
+
+pub(crate) fn closed(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Closed, "the SQLite file was closed").with_operation(operation)
+}

@@ -1,0 +1,241 @@
+//! What is kept in memory of each collection: lengths, vectors, and the entries of terms asked for lately.
+//!
+//! Every copy knows the generation it shows. A reader whose transaction sees a later one brings the copy up to date
+//! first; a copy that is later than the reader's transaction is used as it is, since it shows more recent writes.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use arshai_core::{Error, ErrorKind};
+use rusqlite::Connection;
+
+use super::{collection::Stored, dense::Vectors, terms::Posting};
+use crate::error::Outcome;
+
+/// How many entries of terms are kept per collection, 8 bytes each.
+const MOST_POSTINGS: usize = 4_000_000;
+
+/// The copies of every collection of a file.
+#[derive(Debug, Default)]
+pub(crate) struct Caches(Mutex<HashMap<i64, Arc<Cache>>>);
+
+impl Caches {
+    pub(super) fn of(&self, collection: i64) -> Arc<Cache> {
+        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(collection).or_default())
+    }
+
+    pub(super) fn forget(&self, collection: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&collection);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// The copies of one collection.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    pub(super) lengths: Copied<Lengths>,
+    pub(super) vectors: Copied<Vectors>,
+    pub(super) postings: Mutex<Postings>,
+}
+
+/// A copy that can be brought up to a later generation.
+pub(super) trait Refresh: Default {
+    /// The generation it shows; −1 for one that was never filled.
+    fn generation(&self) -> i64;
+
+    /// Brings it to the generation that `connection`'s transaction sees. After an error it is thrown away.
+    fn refresh(&mut self, connection: &Connection, stored: &Stored) -> Outcome<()>;
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Copied<T>(RwLock<T>);
+
+impl<T: Refresh> Copied<T> {
+    /// Runs `work` with a copy that shows at least what `connection`'s transaction sees.
+    pub(super) fn with<R>(
+        &self,
+        connection: &Connection,
+        stored: &Stored,
+        work: impl FnOnce(&T) -> Outcome<R>,
+    ) -> Outcome<R> {
+        {
+            let copy = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            if copy.generation() >= stored.generation {
+                return work(&copy);
+            }
+        }
+        let mut copy = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have done it while we waited.
+        let refreshed = match copy.generation() < stored.generation {
+            true => copy.refresh(connection, stored),
+            false => Ok(()),
+        };
+        if let Err(failure) = refreshed {
+            *copy = T::default();
+            return Err(failure);
+        }
+        work(&copy)
+    }
+}
+
+/// The length of every chunk, by document number.
+#[derive(Debug)]
+pub(super) struct Lengths {
+    generation: i64,
+    by_doc: Vec<u32>,
+}
+
+/// Stands for a document number without a chunk.
+const NO_CHUNK: u32 = u32::MAX;
+
+impl Default for Lengths {
+    fn default() -> Self {
+        Self { generation: -1, by_doc: Vec::new() }
+    }
+}
+
+impl Lengths {
+    /// The length of a chunk; `None` when there is no such chunk.
+    pub(super) fn of(&self, doc: u32) -> Option<u32> {
+        self.by_doc.get(doc as usize).copied().filter(|length| *length != NO_CHUNK)
+    }
+
+    /// One more than the largest document number.
+    pub(super) fn end(&self) -> usize {
+        self.by_doc.len()
+    }
+}
+
+impl Refresh for Lengths {
+    fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    fn refresh(&mut self, connection: &Connection, stored: &Stored) -> Outcome<()> {
+        if self.generation < stored.cleared {
+            *self = Self::default();
+        }
+        // Read from the index on (changed, length) alone.
+        let mut statement = connection
+            .prepare_cached(&format!("SELECT doc, length FROM chunk_{} WHERE changed > ?1", stored.key))?;
+        let mut rows = statement.query([self.generation])?;
+        while let Some(row) = rows.next()? {
+            let (doc, length): (u32, u32) = (row.get(0)?, row.get(1)?);
+            let place = doc as usize;
+            if place >= self.by_doc.len() {
+                grow(&mut self.by_doc, place + 1, NO_CHUNK)?;
+            }
+            if let Some(slot) = self.by_doc.get_mut(place) {
+                *slot = length;
+            }
+        }
+        self.generation = stored.generation;
+        Ok(())
+    }
+}
+
+/// Makes a list longer, as an error and not an abort when memory does not suffice.
+pub(super) fn grow<T: Clone>(list: &mut Vec<T>, length: usize, fill: T) -> Outcome<()> {
+    list.try_reserve(length.saturating_sub(list.len())).map_err(|error| {
+        Error::new(ErrorKind::Exhausted, "there is not enough memory to search this collection")
+            .with_source(error)
+    })?;
+    list.resize(length, fill);
+    Ok(())
+}
+
+/// What is known about a term.
+#[derive(Debug, Clone)]
+pub(super) enum Entry {
+    /// It is in too many chunks to be searched for; its postings were not read to the end.
+    Common,
+    /// Every chunk that holds it.
+    All(Arc<[Posting]>),
+}
+
+impl Entry {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Common => 1,
+            Self::All(postings) => postings.len() + 1,
+        }
+    }
+}
+
+/// The terms asked for lately, all of one generation.
+#[derive(Debug, Default)]
+pub(super) struct Postings {
+    generation: i64,
+    entries: HashMap<String, (u64, Entry)>,
+    clock: u64,
+    weight: usize,
+}
+
+impl Postings {
+    pub(super) fn get(&mut self, generation: i64, term: &str) -> Option<Entry> {
+        if generation != self.generation {
+            return None;
+        }
+        self.clock += 1;
+        let (used, entry) = self.entries.get_mut(term)?;
+        *used = self.clock;
+        Some(entry.clone())
+    }
+
+    pub(super) fn put(&mut self, generation: i64, term: &str, entry: &Entry) {
+        if generation < self.generation {
+            return;
+        }
+        if generation > self.generation {
+            *self = Self { generation, ..Self::default() };
+        }
+        self.clock += 1;
+        self.weight += entry.weight();
+        if let Some((_, old)) = self.entries.insert(term.to_owned(), (self.clock, entry.clone())) {
+            self.weight -= old.weight();
+        }
+        while self.weight > MOST_POSTINGS {
+            let oldest = self.entries.iter().min_by_key(|(_, (used, _))| *used).map(|(term, _)| term.clone());
+            let Some((_, old)) = oldest.and_then(|term| self.entries.remove(&term)) else { break };
+            self.weight -= old.weight();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(length: usize) -> Entry {
+        Entry::All(vec![Posting { doc: 0, count: 1 }; length].into())
+    }
+
+    #[test]
+    fn terms_of_an_older_generation_are_never_given_out() {
+        let mut postings = Postings::default();
+        postings.put(3, "cat", &entry(1));
+        assert!(postings.get(3, "cat").is_some());
+        assert!(postings.get(4, "cat").is_none());
+        postings.put(4, "dog", &entry(1));
+        assert!(postings.get(3, "cat").is_none() && postings.get(4, "cat").is_none());
+        postings.put(3, "cat", &entry(1));
+        assert!(postings.get(4, "cat").is_none());
+    }
+
+    #[test]
+    fn the_term_not_used_longest_goes_first() {
+        let mut postings = Postings::default();
+        postings.put(0, "a", &entry(MOST_POSTINGS / 2));
+        postings.put(0, "b", &entry(MOST_POSTINGS / 4));
+        assert!(postings.get(0, "a").is_some());
+        postings.put(0, "c", &entry(MOST_POSTINGS / 3));
+        assert!(postings.get(0, "b").is_none());
+        assert!(postings.get(0, "a").is_some() && postings.get(0, "c").is_some());
+        assert!(postings.weight <= MOST_POSTINGS);
+    }
+}

@@ -1,0 +1,280 @@
+//! Collections in the file.
+
+mod cache;
+mod collection;
+mod dense;
+mod filter_sql;
+mod rank;
+mod rows;
+mod search;
+mod terms;
+mod write;
+
+use std::sync::Arc;
+
+use arshai_core::{
+    Deadline, Error, Result,
+    vector::{
+        Capabilities, Collection, CollectionSpec, CollectionStats, Hit, ItemOutcome, Record, RowPage,
+        RowQuery, Search, Selection, VectorStore, WriteReport,
+    },
+};
+use async_trait::async_trait;
+use futures_util::future::join;
+use tokio::task::spawn_blocking;
+
+pub(crate) use cache::Caches;
+use collection::{Stored, store_capabilities};
+use write::Prepared;
+
+use crate::{
+    file::{self, Handle},
+    pool::Pool,
+};
+
+/// A transaction holds at most this many records.
+const BATCH: usize = 1_000;
+/// And is closed early when its texts are together longer than this.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// Collections in a [`SqliteFile`](crate::SqliteFile). Clones share them.
+///
+/// Text search is BM25, vector search exact over a copy in memory that is loaded at the first search (4 bytes per
+/// dimension and record). Writes go in transactions of at most 1,000 records; when one fails, the records of
+/// those before it are written, its own are `Failed` and those after it `NotAttempted`. When the first one fails, the
+/// whole call does. A filter `source == "…"` or `starts_with(source, "…")` on the metadata uses an index.
+#[derive(Debug, Clone)]
+pub struct SqliteVectors {
+    handle: Handle,
+}
+
+impl SqliteVectors {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    async fn write_all(
+        &self,
+        operation: &'static str,
+        collection: &str,
+        records: Vec<Record>,
+        replace: bool,
+    ) -> Result<WriteReport> {
+        let pool = self.handle.pool(operation)?;
+        let deadline = Deadline::current_or(pool.config.timeout);
+        deadline.scope(write_batches(&pool, operation, collection, records, replace)).await
+    }
+}
+
+/// Makes a batch ready while the one before it is being written.
+async fn write_batches(
+    pool: &Arc<Pool>,
+    operation: &'static str,
+    collection: &str,
+    records: Vec<Record>,
+    replace: bool,
+) -> Result<WriteReport> {
+    let total = records.len();
+    let mut batches = batches(records).into_iter();
+    let mut report = WriteReport::default();
+    let mut ready = prepare(batches.next().unwrap_or_default()).await?;
+    loop {
+        let size = ready.len();
+        let name = collection.to_owned();
+        let write =
+            pool.write(operation, move |transaction, _| write::write(transaction, &name, ready, replace));
+        let following = batches.next();
+        let is_last = following.is_none();
+        let (outcome, following) = join(write, prepare(following.unwrap_or_default())).await;
+        match outcome {
+            Ok(items) => report.items.extend(items.into_iter().map(|item| match item {
+                ItemOutcome::Failed(error) => ItemOutcome::Failed(error.with_operation(operation)),
+                other => other,
+            })),
+            Err(error) if report.written() == 0 => return Err(error),
+            Err(error) => {
+                report.items.extend((0..size).map(|_| ItemOutcome::Failed(error.duplicate())));
+                report.items.resize_with(total, || ItemOutcome::NotAttempted);
+                return Ok(report);
+            }
+        }
+        if is_last {
+            return Ok(report);
+        }
+        ready = following?;
+    }
+}
+
+async fn prepare(records: Vec<Record>) -> Result<Vec<Result<Prepared>>> {
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
+    spawn_blocking(move || write::prepare(records))
+        .await
+        .map_err(|lost| Error::internal("preparing records was lost").with_source(lost))
+}
+
+fn batches(records: Vec<Record>) -> Vec<Vec<Record>> {
+    let mut batches: Vec<Vec<Record>> = Vec::new();
+    let mut bytes = 0_usize;
+    for record in records {
+        bytes = bytes.saturating_add(record.text.len());
+        match batches.last_mut() {
+            Some(batch) if batch.len() < BATCH && bytes <= BATCH_BYTES => batch.push(record),
+            _ => {
+                bytes = record.text.len();
+                batches.push(vec![record]);
+            }
+        }
+    }
+    batches
+}
+
+#[async_trait]
+impl VectorStore for SqliteVectors {
+    async fn capabilities(&self, collection: Option<&str>) -> Result<Capabilities> {
+        const OPERATION: &str = "vectors.capabilities";
+        let pool = self.handle.pool(OPERATION)?;
+        let Some(name) = collection.map(str::to_owned) else { return Ok(store_capabilities()) };
+        pool.read(OPERATION, move |session, _| Ok(Stored::load(&session.connection, &name)?.capabilities()))
+            .await
+    }
+
+    async fn open(&self, spec: &CollectionSpec) -> Result<Collection> {
+        const OPERATION: &str = "vectors.open";
+        spec.validate()?;
+        if spec.sparse {
+            return Err(Error::unsupported(
+                "the SQLite store has no sparse vectors; open the collection without them",
+            )
+            .with_operation(OPERATION)
+            .with_context("collection", &spec.name));
+        }
+        let pool = self.handle.pool(OPERATION)?;
+        let wanted = spec.clone();
+        // Most of the time nothing has to be written, and then nobody has to be waited for.
+        let unchanged = pool
+            .read(OPERATION, move |session, _| {
+                let Some(stored) = Stored::find(&session.connection, &wanted.name)? else { return Ok(None) };
+                let opened = stored.adopt(&wanted)?;
+                Ok((opened.spec == stored.spec).then_some(opened))
+            })
+            .await?;
+        if let Some(opened) = unchanged {
+            return Ok(opened);
+        }
+        let wanted = spec.clone();
+        pool.write(OPERATION, move |transaction, _| {
+            let Some(mut stored) = Stored::find(transaction, &wanted.name)? else {
+                Stored::create(transaction, &wanted)?;
+                return Ok(Collection::new(wanted));
+            };
+            let opened = stored.adopt(&wanted)?;
+            if opened.spec != stored.spec {
+                stored.spec = opened.spec.clone();
+                stored.generation += 1;
+                stored.save(transaction)?;
+            }
+            Ok(opened)
+        })
+        .await
+    }
+
+    async fn describe(&self, collection: &str) -> Result<Option<Collection>> {
+        const OPERATION: &str = "vectors.describe";
+        let name = collection.to_owned();
+        self.handle
+            .pool(OPERATION)?
+            .read(OPERATION, move |session, _| {
+                Ok(Stored::find(&session.connection, &name)?.map(|stored| Collection::new(stored.spec)))
+            })
+            .await
+    }
+
+    async fn collections(&self) -> Result<Vec<String>> {
+        const OPERATION: &str = "vectors.collections";
+        self.handle
+            .pool(OPERATION)?
+            .read(OPERATION, |session, _| {
+                let mut statement =
+                    session.connection.prepare_cached("SELECT name FROM collection ORDER BY name")?;
+                Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+            })
+            .await
+    }
+
+    async fn drop_collection(&self, collection: &str) -> Result<bool> {
+        const OPERATION: &str = "vectors.drop";
+        let name = collection.to_owned();
+        let pool = self.handle.pool(OPERATION)?;
+        let dropped = pool
+            .write(OPERATION, move |transaction, _| {
+                let Some(stored) = Stored::find(transaction, &name)? else { return Ok(None) };
+                stored.drop_tables(transaction)?;
+                Ok(Some(stored.key))
+            })
+            .await?;
+        if let Some(key) = dropped {
+            pool.caches.forget(key);
+        }
+        Ok(dropped.is_some())
+    }
+
+    async fn stats(&self, collection: &str) -> Result<CollectionStats> {
+        const OPERATION: &str = "vectors.stats";
+        let name = collection.to_owned();
+        self.handle
+            .pool(OPERATION)?
+            .read(OPERATION, move |session, _| Ok(Stored::load(&session.connection, &name)?.stats()))
+            .await
+    }
+
+    async fn insert(&self, collection: &str, records: Vec<Record>) -> Result<WriteReport> {
+        self.write_all("vectors.insert", collection, records, false).await
+    }
+
+    async fn upsert(&self, collection: &str, records: Vec<Record>) -> Result<WriteReport> {
+        self.write_all("vectors.upsert", collection, records, true).await
+    }
+
+    async fn delete(&self, collection: &str, selection: &Selection) -> Result<u64> {
+        const OPERATION: &str = "vectors.delete";
+        let pool = self.handle.pool(OPERATION)?;
+        if let Selection::Filter(filter) = selection {
+            search::check_filter(Some(filter)).map_err(|error| error.with_operation(OPERATION))?;
+        }
+        let (name, selection) = (collection.to_owned(), selection.clone());
+        pool.write(OPERATION, move |transaction, filters| {
+            write::delete(transaction, filters, &name, &selection)
+        })
+        .await
+    }
+
+    async fn search(&self, collection: &str, search: &Search) -> Result<Vec<Vec<Hit>>> {
+        const OPERATION: &str = "vectors.search";
+        let pool = self.handle.pool(OPERATION)?;
+        search::check_filter(search.filter.as_ref()).map_err(|error| error.with_operation(OPERATION))?;
+        let deadline = Deadline::current_or(pool.config.timeout);
+        let (name, search) = (collection.to_owned(), search.clone());
+        pool.read_until(OPERATION, deadline, move |session, pool| {
+            search::run(session, pool, &name, &search, deadline)
+        })
+        .await
+    }
+
+    async fn query(&self, collection: &str, query: &RowQuery) -> Result<RowPage> {
+        const OPERATION: &str = "vectors.query";
+        let pool = self.handle.pool(OPERATION)?;
+        search::check_filter(query.filter.as_ref()).map_err(|error| error.with_operation(OPERATION))?;
+        let (name, query) = (collection.to_owned(), query.clone());
+        pool.read(OPERATION, move |session, _| rows::run(session, &name, &query)).await
+    }
+
+    async fn health(&self) -> Result<()> {
+        file::health(&self.handle.pool("vectors.health")?, "vectors.health").await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.handle.close("vectors.close").await
+    }
+}

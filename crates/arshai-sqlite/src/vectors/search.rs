@@ -1,0 +1,302 @@
+//! Search: the legs of a query, a filter on them, and their fusion.
+
+use std::collections::HashMap;
+
+use arshai_core::{
+    Deadline, Effect, Error, Filter,
+    text::{Bm25, is_common, query_terms},
+    vector::{Hit, Id, LegQuery, Query, Search, fuse},
+};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::{
+    cache::{Cache, Entry, grow},
+    collection::Stored,
+    filter_sql::Condition,
+    rank::{Candidate, Ranked, Ranking, best_first},
+    rows::parse_metadata,
+    terms::{Posting, read_postings},
+};
+use crate::{
+    error::Outcome,
+    pool::Pool,
+    session::{Session, read_id},
+};
+
+/// After so many refused candidates the whole filter is evaluated once instead of row by row.
+const MOST_REFUSED: usize = 2_000;
+
+pub(super) fn run(
+    session: &mut Session,
+    pool: &Pool,
+    collection: &str,
+    search: &Search,
+    deadline: Deadline,
+) -> Outcome<Vec<Vec<Hit>>> {
+    let filters = session.filters();
+    // One transaction: everything below sees the same state of the file.
+    let moment = session.connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    let stored = Stored::load(&moment, collection)?;
+    search.validate(stored.spec.dimension)?;
+    let condition = search.filter.as_ref().map(Condition::new).transpose()?;
+    filters.set(condition.as_ref().map(|condition| condition.matched.clone()).unwrap_or_default());
+    let cache = pool.caches.of(stored.key);
+    let searcher =
+        Searcher { connection: &moment, stored: &stored, cache: &cache, condition: condition.as_ref() };
+    search
+        .queries
+        .iter()
+        .map(|query| match deadline.is_past() {
+            true => Err(Deadline::error("vectors.search", Effect::NotApplied).into()),
+            false => searcher.query(search, query),
+        })
+        .collect()
+}
+
+struct Searcher<'a> {
+    connection: &'a Connection,
+    stored: &'a Stored,
+    cache: &'a Cache,
+    condition: Option<&'a Condition>,
+}
+
+impl Searcher<'_> {
+    fn query(&self, search: &Search, query: &Query) -> Outcome<Vec<Hit>> {
+        let wanted = search.limit.saturating_add(search.offset);
+        let mut docs: HashMap<Id, u32> = HashMap::new();
+        let mut hits = |ranked: Vec<Ranked>| -> Vec<Hit> {
+            docs.extend(ranked.iter().map(|ranked| (ranked.id.clone(), ranked.doc)));
+            ranked.into_iter().map(Ranked::hit).collect()
+        };
+        let mut found = match query {
+            Query::Dense(vector) => hits(self.dense(vector, wanted)?),
+            Query::Text(text) => hits(self.text(text, wanted)?),
+            Query::Sparse(_) => return Err(no_sparse()),
+            Query::Hybrid { legs, fusion } => {
+                let mut lists = Vec::with_capacity(legs.len());
+                for leg in legs {
+                    let depth = leg.depth(wanted);
+                    let mut ranked = match &leg.query {
+                        LegQuery::Dense(vector) => self.dense(vector, depth)?,
+                        LegQuery::Text(text) => self.text(text, depth)?,
+                        LegQuery::Sparse(_) => return Err(no_sparse()),
+                        _ => return Err(unknown_query()),
+                    };
+                    ranked.retain(|ranked| leg.min_score.is_none_or(|least| ranked.score >= least));
+                    lists.push(hits(ranked));
+                }
+                fuse(fusion, lists)
+            }
+            _ => return Err(unknown_query()),
+        };
+        found.drain(..search.offset.min(found.len()));
+        found.truncate(search.limit);
+        if search.output.text || search.output.metadata {
+            self.fill(&mut found, &docs, search)?;
+        }
+        Ok(found)
+    }
+
+    fn dense(&self, vector: &[f32], wanted: usize) -> Outcome<Vec<Ranked>> {
+        let spec = &self.stored.spec;
+        if spec.dimension.is_none() {
+            return Err(Error::unsupported("the collection has no dense vectors")
+                .with_context("collection", &spec.name)
+                .into());
+        }
+        self.cache.vectors.with(self.connection, self.stored, |vectors| {
+            let mut acceptor = Acceptor::new(self);
+            let mut ranked = vectors.rank(spec.metric, vector).best(wanted, |doc| acceptor.accept(doc))?;
+            for ranked in &mut ranked {
+                if let Some(exact) = vectors.score(spec.metric, vector, ranked.doc) {
+                    ranked.score = exact;
+                }
+            }
+            ranked.sort_by(best_first);
+            ranked.truncate(wanted);
+            Ok(ranked)
+        })
+    }
+
+    fn text(&self, text: &str, wanted: usize) -> Outcome<Vec<Ranked>> {
+        let spec = &self.stored.spec;
+        if !spec.text_search {
+            return Err(Error::unsupported("the collection has no text search")
+                .with_context("collection", &spec.name)
+                .into());
+        }
+        let total = self.stored.total();
+        let terms = self.terms(&query_terms(text))?;
+        if terms.is_empty() {
+            return Ok(Vec::new());
+        }
+        let average =
+            if total > 0 { u64::try_from(self.stored.terms).unwrap_or(0) as f32 / total as f32 } else { 0.0 };
+        let bm25 = Bm25 { total, average_length: average };
+        self.cache.lengths.with(self.connection, self.stored, |lengths| {
+            let mut scores: Vec<f32> = Vec::new();
+            grow(&mut scores, lengths.end(), 0.0)?;
+            let mut touched: Vec<u32> = Vec::new();
+            for postings in &terms {
+                let idf = bm25.idf(postings.len() as u64);
+                for Posting { doc, count } in postings.iter() {
+                    let Some(length) = lengths.of(*doc) else { continue };
+                    let Some(score) = scores.get_mut(*doc as usize) else { continue };
+                    if *score == 0.0 {
+                        touched.push(*doc);
+                    }
+                    *score += bm25.score(idf, *count, length);
+                }
+            }
+            let candidates = touched.into_iter().filter_map(|doc| {
+                let score = scores.get(doc as usize).copied()?;
+                (score > 0.0).then_some(Candidate { score, doc })
+            });
+            let mut acceptor = Acceptor::new(self);
+            let mut ranked = Ranking::new(candidates.collect()).best(wanted, |doc| acceptor.accept(doc))?;
+            ranked.sort_by(best_first);
+            ranked.truncate(wanted);
+            Ok(ranked)
+        })
+    }
+
+    /// The postings of the terms that count, in the order of the terms. Common ones are dropped unless all are.
+    fn terms(&self, terms: &[String]) -> Outcome<Vec<std::sync::Arc<[Posting]>>> {
+        let total = self.stored.total();
+        let mut rare = Vec::new();
+        let mut common = Vec::new();
+        for term in terms {
+            match self.entry(term, false)? {
+                Entry::All(postings) if postings.is_empty() => {}
+                Entry::All(postings) if !is_common(postings.len() as u64, total) => rare.push(postings),
+                _ => common.push(term),
+            }
+        }
+        if !rare.is_empty() {
+            return Ok(rare);
+        }
+        let mut all = Vec::new();
+        for term in common {
+            if let Entry::All(postings) = self.entry(term, true)? {
+                all.push(postings);
+            }
+        }
+        Ok(all)
+    }
+
+    fn entry(&self, term: &str, to_the_end: bool) -> Outcome<Entry> {
+        let generation = self.stored.generation;
+        let known = self.postings().get(generation, term);
+        match known {
+            Some(Entry::Common) if to_the_end => {}
+            Some(entry) => return Ok(entry),
+            None => {}
+        }
+        let total = self.stored.total();
+        let enough = |found| !to_the_end && is_common(found, total);
+        let postings = read_postings(self.connection, self.stored, term, enough)?;
+        let entry = match enough(postings.len() as u64) {
+            true => Entry::Common,
+            false => Entry::All(postings.into()),
+        };
+        self.postings().put(generation, term, &entry);
+        Ok(entry)
+    }
+
+    fn postings(&self) -> std::sync::MutexGuard<'_, super::cache::Postings> {
+        self.cache.postings.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn fill(&self, hits: &mut [Hit], docs: &HashMap<Id, u32>, search: &Search) -> Outcome<()> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT text, json(metadata) FROM chunk_{} WHERE doc = ?1",
+            self.stored.key
+        ))?;
+        for hit in hits {
+            let Some(doc) = docs.get(&hit.id) else { continue };
+            let found: Option<(String, String)> =
+                statement.query_row([doc], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            let Some((text, metadata)) = found else { continue };
+            if search.output.text {
+                hit.text = text;
+            }
+            if search.output.metadata {
+                hit.metadata = parse_metadata(&metadata, &hit.id)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says of a candidate whether it passes the filter, and its key.
+struct Acceptor<'a> {
+    searcher: &'a Searcher<'a>,
+    refused: usize,
+    allowed: Option<Vec<bool>>,
+}
+
+impl<'a> Acceptor<'a> {
+    fn new(searcher: &'a Searcher<'a>) -> Self {
+        Self { searcher, refused: 0, allowed: None }
+    }
+
+    fn accept(&mut self, doc: u32) -> Outcome<Option<Id>> {
+        if let Some(allowed) = &self.allowed {
+            if !allowed.get(doc as usize).copied().unwrap_or(false) {
+                return Ok(None);
+            }
+            return self.look(doc, &Condition::always());
+        }
+        let Some(condition) = self.searcher.condition else { return self.look(doc, &Condition::always()) };
+        let accepted = self.look(doc, condition)?;
+        if accepted.is_none() {
+            self.refused += 1;
+            if self.refused >= MOST_REFUSED {
+                self.allowed = Some(self.all_allowed(condition)?);
+            }
+        }
+        Ok(accepted)
+    }
+
+    fn look(&self, doc: u32, condition: &Condition) -> Outcome<Option<Id>> {
+        let key = self.searcher.stored.key;
+        let sql = format!("SELECT c.id FROM chunk_{key} c WHERE c.doc = ?1 AND {}", condition.sql);
+        let mut statement = self.searcher.connection.prepare_cached(&sql)?;
+        statement.raw_bind_parameter(1, doc)?;
+        condition.bind(&mut statement)?;
+        let mut rows = statement.raw_query();
+        Ok(rows.next()?.map(|row| read_id(row.get_ref(0)?)).transpose()?)
+    }
+
+    fn all_allowed(&self, condition: &Condition) -> Outcome<Vec<bool>> {
+        let key = self.searcher.stored.key;
+        let sql = format!("SELECT c.doc FROM chunk_{key} c WHERE {}", condition.sql);
+        let mut statement = self.searcher.connection.prepare_cached(&sql)?;
+        condition.bind(&mut statement)?;
+        let mut rows = statement.raw_query();
+        let mut allowed = Vec::new();
+        while let Some(row) = rows.next()? {
+            let place = row.get::<_, u32>(0)? as usize;
+            if place >= allowed.len() {
+                grow(&mut allowed, place + 1, false)?;
+            }
+            if let Some(slot) = allowed.get_mut(place) {
+                *slot = true;
+            }
+        }
+        Ok(allowed)
+    }
+}
+
+/// Refuses a raw filter before anything is read.
+pub(super) fn check_filter(filter: Option<&Filter>) -> arshai_core::Result<()> {
+    Condition::optional(filter).map(|_| ())
+}
+
+fn no_sparse() -> crate::error::Failure {
+    Error::unsupported("the SQLite store has no sparse vectors; use dense, text or hybrid search").into()
+}
+
+fn unknown_query() -> crate::error::Failure {
+    Error::unsupported("the SQLite store does not know this kind of query").into()
+}

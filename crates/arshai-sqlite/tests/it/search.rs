@@ -1,0 +1,168 @@
+//! Text and vector search beyond what random corpora reach.
+
+use arshai_core::{
+    ErrorKind, Filter,
+    filter::Field,
+    vector::{
+        CollectionSpec, IdKind, InMemoryVectors, Query, Record, Search, Selection, VectorStore,
+        VectorStoreExt,
+    },
+};
+use serde_json::json;
+
+use crate::{Fixture, ids, object, put, texts};
+
+#[tokio::test]
+async fn common_terms_are_dropped_above_5000_chunks_and_rarer_ones_remain() {
+    let fixture = Fixture::new().await;
+    let (store, reference) = (fixture.file.vectors(), InMemoryVectors::new());
+    let spec = CollectionSpec::new("c");
+    store.open(&spec).await.unwrap();
+    reference.open(&spec).await.unwrap();
+    let records: Vec<Record> = (0..5_200_u32)
+        .map(|n| {
+            let mut text = format!("the number w{n}");
+            if n % 9 == 0 {
+                text.push_str(" ninth the"); // in 11.1 %
+            }
+            if n % 11 == 0 {
+                text.push_str(" eleventh"); // in 9.1 %
+            }
+            Record::new(text)
+                .with_id(format!("{n:05}"))
+                .with_metadata(object(json!({ "n": n, "even": n % 2 == 0 })))
+        })
+        .collect();
+    put(&store, "c", records.clone()).await;
+    reference.upsert("c", records).await.unwrap().into_complete().unwrap();
+    let none_kept = Filter::eq(Field::metadata("n"), 5_199);
+    for filter in [None, Some(Filter::eq(Field::metadata("even"), true)), Some(none_kept)] {
+        for question in [
+            "the",
+            "the number w17",
+            "the ninth",
+            "the eleventh ninth",
+            "ninth",
+            "number the",
+            "absent",
+            "the 5",
+        ] {
+            let search = Search::new(Query::text(question)).limit(7).filter(filter.clone());
+            let expected = reference.search("c", &search).await.unwrap();
+            assert_eq!(store.search("c", &search).await.unwrap(), expected, "{question}");
+            // And again from what is kept in memory.
+            assert_eq!(store.search("c", &search).await.unwrap(), expected, "{question}");
+        }
+    }
+    let hits = store.search_one("c", Query::text("the w17"), 10).await.unwrap();
+    assert_eq!(ids(&hits), ["00017"], "a common term must not add hits");
+}
+
+#[tokio::test]
+async fn a_removed_or_replaced_text_is_not_found_by_its_old_words() {
+    let fixture = Fixture::new().await;
+    let store = fixture.file.vectors();
+    store.open(&CollectionSpec::new("c")).await.unwrap();
+    put(&store, "c", texts(&[("a", "old words old"), ("b", "old news"), ("c", "other")])).await;
+    let find = async |query: &str| ids(&store.search_one("c", Query::text(query), 9).await.unwrap());
+    assert_eq!(find("old").await, ["a", "b"]);
+    put(&store, "c", texts(&[("a", "new words"), ("b", "")])).await;
+    assert_eq!(find("old").await, Vec::<String>::new());
+    assert_eq!(find("words").await, ["a"]);
+    assert_eq!(
+        store.delete("c", &Selection::Ids(vec!["a".into(), "a".into(), "zz".into()])).await.unwrap(),
+        1
+    );
+    assert_eq!(find("words new").await, Vec::<String>::new());
+    put(&store, "c", texts(&[("d", "words")])).await;
+    assert_eq!(find("words").await, ["d"]);
+}
+
+#[tokio::test]
+async fn cjk_and_right_to_left_text_is_found() {
+    let fixture = Fixture::new().await;
+    let store = fixture.file.vectors();
+    store.open(&CollectionSpec::new("c")).await.unwrap();
+    put(
+        &store,
+        "c",
+        texts(&[
+            ("jp", "東京都の天気"),
+            ("zh", "北京天气"),
+            ("he", "שלום עולם"),
+            ("ar", "مُحَمَّد"),
+            ("ko", "한국어 문서"),
+        ]),
+    )
+    .await;
+    for (query, expected) in [
+        ("東京", "jp"),
+        ("京都", "jp"),
+        ("気", "jp"),
+        ("北京", "zh"),
+        ("שלום", "he"),
+        ("محمد", "ar"),
+        ("한국", "ko"),
+    ] {
+        let hits = store.search_one("c", Query::text(query), 5).await.unwrap();
+        assert_eq!(hits.first().map(|hit| hit.id.to_string()).as_deref(), Some(expected), "{query}");
+    }
+    assert_eq!(
+        store.search_one("c", Query::text("天"), 5).await.unwrap().len(),
+        2,
+        "a single character is a prefix"
+    );
+}
+
+#[tokio::test]
+async fn a_collection_gains_vectors_later() {
+    let fixture = Fixture::new().await;
+    let store = fixture.file.vectors();
+    store.open(&CollectionSpec::new("c")).await.unwrap();
+    put(&store, "c", texts(&[("a", "one"), ("b", "two")])).await;
+    let error = store.search_one("c", Query::dense([1.0, 0.0]), 3).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(!store.capabilities(Some("c")).await.unwrap().dense);
+    store.open(&CollectionSpec::new("c").with_dense(2).with_embedder("e1")).await.unwrap();
+    assert!(store.capabilities(Some("c")).await.unwrap().dense);
+    assert!(store.search_one("c", Query::dense([1.0, 0.0]), 3).await.unwrap().is_empty());
+    put(&store, "c", vec![Record::new("one").with_id("a").with_dense(vec![0.0, 1.0])]).await;
+    assert_eq!(ids(&store.search_one("c", Query::dense([1.0, 1.0]), 3).await.unwrap()), ["a"]);
+    put(&store, "c", texts(&[("a", "one")])).await;
+    assert!(
+        store.search_one("c", Query::dense([1.0, 1.0]), 3).await.unwrap().is_empty(),
+        "its vector was replaced by none"
+    );
+    let other = store.open(&CollectionSpec::new("c").with_dense(2).with_embedder("e2")).await.unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::AlreadyExists);
+    assert!(other.to_string().contains("e1") && other.to_string().contains("e2"), "{other}");
+}
+
+#[tokio::test]
+async fn keys_the_store_chose_are_never_given_twice() {
+    let fixture = Fixture::new().await;
+    let store = fixture.file.vectors();
+    store.open(&CollectionSpec::new("c").with_id(IdKind::AutoInt)).await.unwrap();
+    let first =
+        store.insert("c", vec![Record::new("x"), Record::new("y")]).await.unwrap().into_complete().unwrap();
+    store.delete("c", &Selection::Ids(first.clone())).await.unwrap();
+    let second = store.insert("c", vec![Record::new("z")]).await.unwrap().into_complete().unwrap();
+    assert!(second[0] > first[1], "{first:?} {second:?}");
+}
+
+#[tokio::test]
+async fn a_dropped_collection_leaves_nothing_for_one_of_the_same_name() {
+    let fixture = Fixture::new().await;
+    let store = fixture.file.vectors();
+    store.open(&CollectionSpec::new("c").with_dense(2)).await.unwrap();
+    put(&store, "c", vec![Record::new("old").with_id("a").with_dense(vec![1.0, 0.0])]).await;
+    assert_eq!(store.search_one("c", Query::dense([1.0, 0.0]), 3).await.unwrap().len(), 1);
+    assert!(store.drop_collection("c").await.unwrap());
+    assert!(!store.drop_collection("c").await.unwrap());
+    let gone = store.search_one("c", Query::text("old"), 3).await.unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
+    store.open(&CollectionSpec::new("c").with_dense(2)).await.unwrap();
+    assert!(store.search_one("c", Query::text("old"), 3).await.unwrap().is_empty());
+    assert!(store.search_one("c", Query::dense([1.0, 0.0]), 3).await.unwrap().is_empty());
+    assert_eq!(store.collections().await.unwrap(), ["c"]);
+}
