@@ -1,1 +1,11 @@
-//! Tests across crates; see `tests/`.
+//! Tests across crates; see `tests/`. The Rust examples in the guide are compiled here.
+
+/// The examples of the guide.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../docs/memory.md")]
+    struct Memory;
+
+    #[doc = include_str!("../../docs/filters.md")]
+    struct Filters;
+}

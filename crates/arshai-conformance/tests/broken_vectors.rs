@@ -224,7 +224,7 @@ async fn every_fault_is_caught_by_the_check_named_for_it() {
         (Fault::AcceptsRaw, "vectors.raw_filter_is_unsupported"),
         (Fault::TornUpsert, "vectors.dropped_upsert_leaves_whole_records"),
         (Fault::RoundsIntegers, "vectors.odd_keys_texts_and_metadata_survive"),
-        (Fault::RoundsIntegers, "vectors.random_filters_agree_with_core"),
+        (Fault::RoundsIntegers, "vectors.filter_numbers_are_exact"),
         (Fault::RepeatsRows, "vectors.query_pages_hold_every_row_once_in_key_order"),
         (Fault::AdoptsAnyDimension, "vectors.adopt_refuses_another_dimension"),
         (Fault::NeverCloses, "vectors.closed_store_says_closed"),

@@ -1,6 +1,10 @@
 //! Conversation memory in the file.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use arshai_core::{
     Error, Result,
@@ -24,11 +28,33 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct SqliteMemory {
     handle: Handle,
+    recent: Recent,
 }
 
 impl SqliteMemory {
     pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle }
+        Self { handle, recent: Recent::default() }
+    }
+}
+
+/// Keys written lately. An update reads its key just before and just after it writes it; the pages are then in
+/// memory, and going to another thread and back would take several times as long as the lookup.
+#[derive(Debug, Clone, Default)]
+struct Recent(Arc<Mutex<HashSet<String>>>);
+
+impl Recent {
+    const MOST: usize = 4_096;
+
+    fn add(&self, key: String) {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= Self::MOST {
+            keys.clear();
+        }
+        keys.insert(key);
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 }
 
@@ -84,20 +110,28 @@ impl MemoryStore for SqliteMemory {
 
     async fn get(&self, key: &MemoryKey) -> Result<Option<Versioned>> {
         let name = key.stored();
-        self.handle
-            .pool("memory.get")?
-            .read("memory.get", move |session, _| {
-                let stored = current(&session.connection, &name, now_ms())?;
-                Ok(stored.map(|stored| decode(&name, &stored)).transpose()?)
-            })
-            .await
+        let pool = self.handle.pool("memory.get")?;
+        let known = match self.recent.has(&name) {
+            true => pool.peek(|connection| current(connection, &name, now_ms())),
+            false => None,
+        };
+        if let Some(stored) = known {
+            return stored.map(|stored| decode(&name, &stored)).transpose();
+        }
+        pool.read("memory.get", move |session, _| {
+            let stored = current(&session.connection, &name, now_ms())?;
+            Ok(stored.map(|stored| decode(&name, &stored)).transpose()?)
+        })
+        .await
     }
 
     async fn put(&self, key: &MemoryKey, memory: &Memory, when: Precondition) -> Result<Put> {
         let name = key.stored();
+        memory.validate().map_err(|error| error.with_operation("memory.put").with_context("key", &name))?;
         let stored = Envelope::new(memory.clone()).encode();
         let pool = self.handle.pool("memory.put")?;
         let ttl = pool.config.memory_ttl;
+        self.recent.add(name.clone());
         pool.write("memory.put", move |transaction, _| {
             let now = now_ms();
             let found = match when {

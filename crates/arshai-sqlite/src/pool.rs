@@ -10,7 +10,7 @@ use std::{
 };
 
 use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
-use rusqlite::{Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::{
     sync::{Mutex as AsyncMutex, Semaphore},
     task::spawn_blocking,
@@ -72,12 +72,15 @@ impl Pool {
         T: Send + 'static,
         F: FnOnce(&mut Session, &Self) -> Outcome<T> + Send + 'static,
     {
-        let readers = Arc::clone(&self.readers);
-        let permit = deadline
-            .run(operation, Effect::NotApplied, async {
-                readers.acquire_owned().await.map_err(|_| closed(operation))
-            })
-            .await?;
+        // Most of the time nobody has to be waited for, and then no timer is needed.
+        let permit = match Arc::clone(&self.readers).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let wait =
+                    async { Arc::clone(&self.readers).acquire_owned().await.map_err(|_| closed(operation)) };
+                deadline.run(operation, Effect::NotApplied, wait).await?
+            }
+        };
         let pool = Arc::clone(self);
         let task = spawn_blocking(move || {
             let _permit = permit;
@@ -99,15 +102,29 @@ impl Pool {
         F: FnOnce(&Transaction<'_>, &Filters) -> Outcome<T> + Send + 'static,
     {
         let deadline = Deadline::current_or(self.config.timeout);
-        let writer = Arc::clone(&self.writer);
-        let mut guard =
-            deadline.run(operation, Effect::NotApplied, async { Ok(writer.lock_owned().await) }).await?;
+        let mut guard = match Arc::clone(&self.writer).try_lock_owned() {
+            Ok(guard) => guard,
+            Err(_) => {
+                let wait = async { Ok(Arc::clone(&self.writer).lock_owned().await) };
+                deadline.run(operation, Effect::NotApplied, wait).await?
+            }
+        };
         let pool = Arc::clone(self);
         let task = spawn_blocking(move || {
             let session = guard.as_mut().ok_or_else(|| closed(operation))?;
             transact(session, deadline, work).map_err(|failure| failure.into_error(operation, &pool.path))
         });
         join(task, operation, deadline, Effect::Unknown).await
+    }
+
+    /// Runs `work` at once, in the caller's thread, on the connection that writes: only for a lookup whose pages
+    /// this connection has read or written lately and so has in memory. `None` when that is not possible without
+    /// waiting; the caller then takes the long way.
+    pub(crate) fn peek<T>(&self, work: impl FnOnce(&Connection) -> Outcome<T>) -> Option<T> {
+        let guard = self.writer.try_lock().ok()?;
+        let session = guard.as_ref()?;
+        session.refuse_to_wait().ok()?;
+        work(&session.connection).ok()
     }
 
     fn take_reader(&self) -> Outcome<Session> {

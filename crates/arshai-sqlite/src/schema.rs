@@ -43,7 +43,7 @@ pub(crate) fn prepare_writer(connection: &mut Connection, path: &Path, deadline:
          PRAGMA trusted_schema = OFF;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -32768;
-         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA wal_autocheckpoint = 1000;
          PRAGMA journal_size_limit = 67108864;",
     )?;
     migrate(connection, path)

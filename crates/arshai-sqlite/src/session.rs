@@ -68,6 +68,13 @@ impl Session {
         Ok(())
     }
 
+    /// From here on nothing on this connection waits for a lock.
+    pub(crate) fn refuse_to_wait(&self) -> Outcome<()> {
+        *lock(&self.until) = None;
+        self.connection.busy_timeout(Duration::ZERO)?;
+        Ok(())
+    }
+
     /// The filters of this connection.
     pub(crate) fn filters(&self) -> Filters {
         self.filters.clone()

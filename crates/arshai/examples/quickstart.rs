@@ -1,4 +1,5 @@
 //! Asks a folder of documents a question: one SQLite file, no server, no key.
+#![expect(clippy::print_stdout, reason = "an example for the terminal")]
 
 use std::sync::Arc;
 

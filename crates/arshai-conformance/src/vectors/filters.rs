@@ -8,7 +8,11 @@ use arshai_core::{
     vector::{Id, Output, Query, Record, RowQuery, Search, Selection},
 };
 
-use super::{Context, generator::Generator, ids, row_ids, text_ids};
+use super::{
+    Context,
+    generator::{self, Generator},
+    ids, row_ids, text_ids,
+};
 use crate::check::{Checks, Outcome, Problem, checks, equal, fails, holds};
 
 const FILTER: &str = "arshai_core::filter";
@@ -24,6 +28,7 @@ pub(super) async fn run(context: &Context<'_>, checks: &mut Checks) {
         checks.skip(RANDOM, "filter");
     }
     checks!(checks;
+        "vectors.filter_numbers_are_exact" if can.filter, "filter": FILTER => context.numbers();
         "vectors.filter_applies_to_every_kind_of_search" if can.filter, "filter": FILTER => context.in_search();
         "vectors.delete_by_filter_removes_exactly_the_matches" if can.filter && can.delete_by_filter,
             "delete_by_filter": "arshai_core::vector::Selection::Filter" => context.deletes();
@@ -80,6 +85,24 @@ impl Context<'_> {
         Ok(format!(
             "seed {seed}: {pairs} pairs of filter and row agree, {held} of them hold; {refused} filters refused"
         ))
+    }
+
+    /// Every number a filter can hold against every number a row can hold, integers and floats together.
+    async fn numbers(&self) -> Outcome {
+        let row = |(n, number)| {
+            self.record(format!("n{n:02}"), "x")
+                .with_metadata(super::object(serde_json::json!({ "n": number })))
+        };
+        let records: Vec<_> = generator::numbers().into_iter().enumerate().map(row).collect();
+        let collection = self.filled(&self.any_spec("numbers"), records.clone()).await?;
+        for filter in generator::comparisons(&Field::metadata("n")) {
+            if self.factory.evaluates(&filter) {
+                let query = RowQuery::all().filter(filter.clone()).output(Output::ids());
+                let found = self.rows(&collection, query).await?.into_iter().map(|row| row.id).collect();
+                agreed(&filter, &records, &found)?;
+            }
+        }
+        Ok(())
     }
 
     async fn in_search(&self) -> Outcome {

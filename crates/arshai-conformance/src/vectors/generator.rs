@@ -102,8 +102,28 @@ const FLOATS: &[f64] = &[
     0.30000000000000004,
 ];
 
+const OPS: &[CompareOp] =
+    &[CompareOp::Eq, CompareOp::Ne, CompareOp::Lt, CompareOp::Le, CompareOp::Gt, CompareOp::Ge];
+
 /// Above every `i64`.
 const LARGE: &[u64] = &[u64::MAX, u64::MAX - 1, 9_223_372_036_854_775_808, 10_000_000_000_000_000_000];
+
+/// Every number a row may hold.
+pub(super) fn numbers() -> Vec<Value> {
+    let floats = FLOATS.iter().filter_map(|float| Number::from_f64(*float)).map(Value::Number);
+    let integers = INTS.iter().map(|int| Value::from(*int));
+    integers.chain(LARGE.iter().map(|large| Value::from(*large))).chain(floats).collect()
+}
+
+/// Every comparison of `field` with a number a filter may hold.
+pub(super) fn comparisons(field: &Field) -> Vec<Filter> {
+    let integers = INTS.iter().map(|int| Scalar::Int(*int));
+    let constants: Vec<_> = integers.chain(FLOATS.iter().map(|float| Scalar::Float(*float))).collect();
+    let with = |op: CompareOp| {
+        constants.iter().map(move |constant| Filter::Compare(field.clone(), op, constant.clone()))
+    };
+    OPS.iter().flat_map(|op| with(*op)).collect()
+}
 
 /// Makes rows and filters from one seed.
 #[derive(Debug)]
@@ -202,17 +222,7 @@ impl Generator {
         let mut field = self.field();
         match self.rng.u8(..20) {
             0..=7 => {
-                let op = self.pick(
-                    &[
-                        CompareOp::Eq,
-                        CompareOp::Ne,
-                        CompareOp::Lt,
-                        CompareOp::Le,
-                        CompareOp::Gt,
-                        CompareOp::Ge,
-                    ],
-                    CompareOp::Eq,
-                );
+                let op = self.pick(OPS, CompareOp::Eq);
                 let value = match field {
                     Field::Id => Scalar::Text(self.id()),
                     _ => self.scalar(),

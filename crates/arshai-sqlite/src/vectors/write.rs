@@ -5,13 +5,10 @@ use arshai_core::{
     vector::{Id, IdKind, ItemOutcome, Record, Selection},
 };
 use rusqlite::{OptionalExtension, Transaction, params};
-use serde_json::Value;
 
 use super::{collection::Stored, dense, filter_sql::Condition, rows::key_value, terms::index_text};
 use crate::{error::Outcome, session::Filters};
 
-/// serde_json reads 128 levels; what cannot be read again must not be written.
-const DEEPEST_METADATA: usize = 100;
 const LARGEST_RECORD: usize = 256 * 1024 * 1024;
 
 /// A record made ready without touching the file.
@@ -30,16 +27,12 @@ pub(super) fn prepare(records: Vec<Record>) -> Vec<Result<Prepared>> {
 }
 
 fn prepare_one(record: Record) -> Result<Prepared> {
+    record.validate()?;
     if record.sparse.is_some() {
         return Err(Error::invalid("the collection has no sparse vectors"));
     }
     if record.dense.iter().flatten().any(|value| !value.is_finite()) {
         return Err(Error::invalid("the vector holds a value that is not finite (NaN or infinity)"));
-    }
-    if record.metadata.values().any(|value| !is_shallow(value, DEEPEST_METADATA)) {
-        return Err(
-            Error::invalid("the metadata is nested too deeply").with_context("levels", DEEPEST_METADATA)
-        );
     }
     let metadata = serde_json::to_string(&record.metadata)
         .map_err(|error| Error::invalid("the metadata cannot be written as JSON").with_source(error))?;
@@ -51,15 +44,6 @@ fn prepare_one(record: Record) -> Result<Prepared> {
     let (tokens, length) = index_text(&record.text);
     let vector = record.dense.as_deref().map(dense::to_bytes);
     Ok(Prepared { record, metadata, tokens, length, vector })
-}
-
-fn is_shallow(value: &Value, levels: usize) -> bool {
-    match value {
-        _ if levels == 0 => false,
-        Value::Array(values) => values.iter().all(|value| is_shallow(value, levels - 1)),
-        Value::Object(values) => values.values().all(|value| is_shallow(value, levels - 1)),
-        _ => true,
-    }
 }
 
 /// Writes one batch. A bad record fails alone; a failure of the file fails the batch.
@@ -222,7 +206,7 @@ pub(super) fn delete(
         return Ok(0);
     }
     stored.generation += 1;
-    stored.cleared = stored.generation;
+    
     let mut remove =
         transaction.prepare_cached(&format!("DELETE FROM chunk_{} WHERE doc = ?1", stored.key))?;
     for old in &olds {

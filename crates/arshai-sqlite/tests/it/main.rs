@@ -12,7 +12,6 @@ mod bad_input;
 mod conformance;
 mod durable;
 mod files;
-mod measure;
 mod memory;
 mod oracle;
 mod search;
