@@ -206,7 +206,7 @@ pub(super) fn delete(
         return Ok(0);
     }
     stored.generation += 1;
-    
+    stored.cleared = stored.generation;
     let mut remove =
         transaction.prepare_cached(&format!("DELETE FROM chunk_{} WHERE doc = ?1", stored.key))?;
     for old in &olds {
