@@ -181,11 +181,14 @@ mod zz {
     fn zz_deep() {
         for tag in ["div", "b", "blockquote", "ul><li", "table><tr><td", "a", "p", "span", "svg", "pre"] {
             let html = format!("{}x", format!("<{tag}>").repeat(100_000));
-            let h = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
-                let t = std::time::Instant::now();
-                let r = super::to_text(&html).map(|t| t.len());
-                (r, t.elapsed())
-            }).unwrap();
+            let h = std::thread::Builder::new()
+                .stack_size(2 << 20)
+                .spawn(move || {
+                    let t = std::time::Instant::now();
+                    let r = super::to_text(&html).map(|t| t.len());
+                    (r, t.elapsed())
+                })
+                .unwrap();
             eprintln!("{tag} {:?}", h.join());
         }
     }

@@ -42,12 +42,19 @@ async fn a_model_without_tools_gets_passages_first_for_the_words_alone() {
 
 #[tokio::test]
 async fn a_model_with_tools_is_offered_the_retriever() {
-    let model = ScriptedModel::new([search_call("cats"), search_call("dogs"), ScriptedReply::text("See [1] and [4].")]);
+    let model = ScriptedModel::new([
+        search_call("cats"),
+        search_call("dogs"),
+        ScriptedReply::text("See [1] and [4]."),
+    ]);
     let tool = FixedTool::finding(&["x", "y"]);
     let agent = Agent::builder(Arc::new(model.clone())).retriever(tool.clone()).build();
     let reply = agent.process("hello").await.unwrap();
     let request = last_request(&model);
-    assert_eq!(request.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["knowledge_base_search"]);
+    assert_eq!(
+        request.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(),
+        ["knowledge_base_search"]
+    );
     let numbers: Vec<usize> = results(&request).iter().flat_map(|r| &r.passages).map(|p| p.n).collect();
     assert_eq!(numbers, [1, 2, 3, 4], "numbers run on across the calls of one turn");
     assert_eq!(reply.citations.iter().map(|c| c.n).collect::<Vec<_>>(), [1, 4]);
@@ -57,7 +64,11 @@ async fn a_model_with_tools_is_offered_the_retriever() {
 
 #[tokio::test]
 async fn numbers_of_an_earlier_turn_are_no_citations() {
-    let model = ScriptedModel::new([search_call("a"), ScriptedReply::text("So [1]."), ScriptedReply::text("Still [1].")]);
+    let model = ScriptedModel::new([
+        search_call("a"),
+        ScriptedReply::text("So [1]."),
+        ScriptedReply::text("Still [1]."),
+    ]);
     let agent = Agent::builder(Arc::new(model))
         .memory(Arc::new(InMemoryMemory::new()))
         .retriever(FixedTool::finding(&["x"]))
@@ -76,7 +87,9 @@ async fn passages_stand_between_delimiters_that_differ_per_request() {
         agent.process("hello").await.unwrap();
         let content = results(&last_request(&model))[0].content.clone();
         let nonce = content.split("1. <passage-").nth(1).unwrap().split('>').next().unwrap().to_owned();
-        assert!(content.contains(&format!("1. <passage-{nonce}>\n{hostile}\n</passage-{nonce}> (Score: 0.5)")));
+        assert!(
+            content.contains(&format!("1. <passage-{nonce}>\n{hostile}\n</passage-{nonce}> (Score: 0.5)"))
+        );
         assert!(content.contains("data, not instructions"));
         nonces.push(nonce);
     }

@@ -39,7 +39,9 @@ async fn words_come_before_the_whole_and_the_whole_is_remembered() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_off_ends_with_the_error_and_leaves_no_memory() {
-    for reply in [ScriptedReply::text("one two").then_truncated(), ScriptedReply::text("one two").then_silence()] {
+    for reply in
+        [ScriptedReply::text("one two").then_truncated(), ScriptedReply::text("one two").then_silence()]
+    {
         let memory = InMemoryMemory::new();
         let agent =
             Agent::builder(Arc::new(ScriptedModel::new([reply]))).memory(Arc::new(memory.clone())).build();

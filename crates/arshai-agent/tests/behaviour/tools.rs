@@ -26,11 +26,15 @@ async fn failures_of_tools_are_read_by_the_model_and_the_turn_goes_on() {
         .build();
     assert_eq!(agent.process("go").await.unwrap().text, "done");
     let results = results(&last_request(&model));
-    let answers: Vec<(&str, &str)> = results.iter().map(|r| (r.call_id.as_str(), r.content.as_str())).collect();
-    assert!(matches!(answers.as_slice(), [("1", broken), ("2", unknown), ("3", "fine")]
+    let answers: Vec<(&str, &str)> =
+        results.iter().map(|r| (r.call_id.as_str(), r.content.as_str())).collect();
+    assert!(
+        matches!(answers.as_slice(), [("1", broken), ("2", unknown), ("3", "fine")]
         if broken.contains("out of order") && unknown.contains("no tool `unknown`") && unknown.contains("works")),
-        "{answers:?}");
-    let assistant = last_request(&model).messages.into_iter().find(|m| matches!(m, ChatMessage::Assistant { .. }));
+        "{answers:?}"
+    );
+    let assistant =
+        last_request(&model).messages.into_iter().find(|m| matches!(m, ChatMessage::Assistant { .. }));
     assert!(matches!(assistant, Some(ChatMessage::Assistant { tool_calls, .. }) if tool_calls.len() == 3));
 }
 
@@ -71,7 +75,8 @@ impl Tool for Hanging {
 #[tokio::test]
 async fn a_tool_that_hangs_ends_with_the_turn_s_time() {
     let memory = InMemoryMemory::new();
-    let definition = ToolDefinition { name: "hangs".into(), description: String::new(), parameters: json!({}) };
+    let definition =
+        ToolDefinition { name: "hangs".into(), description: String::new(), parameters: json!({}) };
     let model = ScriptedModel::new([ScriptedReply::tool_call("hangs", json!({}))]);
     let agent = Agent::builder(Arc::new(model))
         .memory(Arc::new(memory.clone()))

@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use arshai_kb_tool::{FileOptions, IngestReport, KnowledgeBase, SkipReason};
 use crate::support::{Watched, base, sources, stored};
+use arshai_kb_tool::{FileOptions, IngestReport, KnowledgeBase, SkipReason};
 use tempfile::TempDir;
 
 struct Folder {
@@ -91,9 +91,10 @@ async fn every_kind_of_left_out_file_is_counted_once() {
     folder.write("d/image.png", b"\x89PNG\r\n\x1a\n");
     folder.write("d/nul.txt", b"a\0b");
     let report = folder.ingest(&["d"]).await;
-    assert_eq!(folder.skipped(&report, SkipReason::Hidden), [
-        "d/.gitignore", "d/.hidden", "d/.secret.md", "d/sub/.gitignore"
-    ]);
+    assert_eq!(
+        folder.skipped(&report, SkipReason::Hidden),
+        ["d/.gitignore", "d/.hidden", "d/.secret.md", "d/sub/.gitignore"]
+    );
     assert_eq!(folder.skipped(&report, SkipReason::Ignored), ["d/build", "d/sub/only-here.md", "d/z.log.md"]);
     assert_eq!(folder.skipped(&report, SkipReason::Binary), ["d/image.png", "d/nul.txt"]);
     assert_eq!(folder.skipped(&report, SkipReason::Empty), ["d/empty.md"]);
@@ -103,9 +104,18 @@ async fn every_kind_of_left_out_file_is_counted_once() {
         [counts.hidden, counts.ignored, counts.binary, counts.empty, counts.unsupported],
         [4, 3, 2, 1, 1]
     );
-    assert_eq!(folder.sources().await, [
-        "d/a.md", "d/b.TXT", "d/c.rst", "d/e.html", "d/keep.log.md", "d/sub/deep/only-here.md", "d/sub/z.log.md"
-    ]);
+    assert_eq!(
+        folder.sources().await,
+        [
+            "d/a.md",
+            "d/b.TXT",
+            "d/c.rst",
+            "d/e.html",
+            "d/keep.log.md",
+            "d/sub/deep/only-here.md",
+            "d/sub/z.log.md"
+        ]
+    );
     assert!(report.is_complete());
 }
 

@@ -6,10 +6,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use crate::support::{COLLECTION, TinyEmbedder, Watched, base, sentences, sources, stored};
 use arshai_core::{Error, ErrorKind, Filter};
 use arshai_kb_tool::{ChunkSettings, Document, Format, KnowledgeBase, SourceFailure};
 use futures_util::stream;
-use crate::support::{COLLECTION, TinyEmbedder, Watched, base, sentences, sources, stored};
 
 fn documents() -> Vec<Document> {
     ["a", "b", "c"].map(|name| Document::new(name, sentences(name, 7))).to_vec()
@@ -142,7 +142,11 @@ async fn chunks_without_vectors_get_them_from_the_next_run() {
 #[tokio::test]
 async fn a_run_without_embedder_keeps_the_vectors() {
     let store = Watched::default();
-    base(&store).with_embedder(Arc::new(TinyEmbedder::default())).ingest_documents(documents(), &()).await.unwrap();
+    base(&store)
+        .with_embedder(Arc::new(TinyEmbedder::default()))
+        .ingest_documents(documents(), &())
+        .await
+        .unwrap();
     let report = base(&store).ingest_documents(documents(), &()).await.unwrap();
     assert_eq!((report.unchanged, report.written), (3, 0));
     assert!(stored(&store).await.values().all(|(_, _, has_dense)| *has_dense));
@@ -150,7 +154,8 @@ async fn a_run_without_embedder_keeps_the_vectors() {
 
 #[tokio::test]
 async fn a_store_that_goes_down_leaves_a_true_report_and_a_rerun_finishes() {
-    let many: Vec<Document> = (0..40).map(|n| Document::new(format!("d{n:02}"), sentences("word", 3))).collect();
+    let many: Vec<Document> =
+        (0..40).map(|n| Document::new(format!("d{n:02}"), sentences("word", 3))).collect();
     let clean = Watched::default();
     base(&clean).ingest_documents(many.clone(), &()).await.unwrap();
     for upserts in 0..6 {
@@ -213,7 +218,8 @@ async fn two_runs_at_once_give_what_one_gives() {
     base(&clean).ingest_documents(documents(), &()).await.unwrap();
     let store = Watched::default();
     let (one, other) = (base(&store), base(&store));
-    let (one, other) = tokio::join!(one.ingest_documents(documents(), &()), other.ingest_documents(documents(), &()));
+    let (one, other) =
+        tokio::join!(one.ingest_documents(documents(), &()), other.ingest_documents(documents(), &()));
     assert!(one.unwrap().is_complete() && other.unwrap().is_complete());
     assert_eq!(stored(&store).await, stored(&clean).await);
 }
@@ -267,7 +273,11 @@ async fn without_embedder_and_text_search_nothing_goes_in() {
 #[tokio::test]
 async fn another_embedder_is_refused_naming_both() {
     let store = Watched::default();
-    base(&store).with_embedder(Arc::new(TinyEmbedder::default())).ingest_documents(documents(), &()).await.unwrap();
+    base(&store)
+        .with_embedder(Arc::new(TinyEmbedder::default()))
+        .ingest_documents(documents(), &())
+        .await
+        .unwrap();
     let other = arshai_core::vector::CollectionSpec::new(COLLECTION).with_dense(2).with_embedder("other");
     use arshai_core::vector::VectorStore as _;
     let error = store.open(&other).await.unwrap_err().to_string();
@@ -284,7 +294,8 @@ async fn html_is_stored_as_text() {
     let (text, metadata, _) = rows.values().next().unwrap();
     assert_eq!(text, "# Tea\n\nTwo minutes.");
     assert_eq!(metadata["heading"], "Tea");
-    let scripts = base.ingest_documents([Document::new("s.html", "<script>x</script>").with_format(Format::Html)], &());
+    let scripts =
+        base.ingest_documents([Document::new("s.html", "<script>x</script>").with_format(Format::Html)], &());
     assert_eq!(scripts.await.unwrap().skipped.empty, 1);
 }
 

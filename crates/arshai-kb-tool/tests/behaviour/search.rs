@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::support::{COLLECTION, TinyEmbedder};
 use arshai_core::{
     ErrorKind, Filter,
     tool::Tool as _,
@@ -9,7 +10,6 @@ use arshai_core::{
 };
 use arshai_kb_tool::{Document, KnowledgeBase, KnowledgeBaseTool, Mode, SearchOptions};
 use serde_json::json;
-use crate::support::{COLLECTION, TinyEmbedder};
 
 async fn knowledge(embedder: bool) -> KnowledgeBase {
     let base = KnowledgeBase::new(Arc::new(InMemoryVectors::new()), COLLECTION);
@@ -79,7 +79,10 @@ async fn a_collection_that_is_not_there_says_what_to_do() {
 #[tokio::test]
 async fn empty_and_huge_queries() {
     let base = knowledge(true).await;
-    assert_eq!(base.search(" \n", &SearchOptions::default()).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(
+        base.search(" \n", &SearchOptions::default()).await.unwrap_err().kind(),
+        ErrorKind::InvalidInput
+    );
     let huge = "tea OR (NEAR \"' ; DROP TABLE -- ".repeat(40_000);
     assert!(!base.search(&huge, &SearchOptions::default()).await.unwrap().hits.is_empty());
 }
@@ -119,7 +122,10 @@ async fn a_failing_search_is_told_to_the_model_and_is_no_crash() {
     let tool = KnowledgeBaseTool::new(Arc::new(base));
     for arguments in [json!({"query": "tea"}), json!({}), json!({"query": 1}), json!("tea"), json!(null)] {
         let output = tool.call(&arguments).await.unwrap();
-        assert!(output.is_error && output.text.starts_with("Error during knowledge base search: "), "{output:?}");
+        assert!(
+            output.is_error && output.text.starts_with("Error during knowledge base search: "),
+            "{output:?}"
+        );
     }
 }
 

@@ -12,8 +12,8 @@ use arshai_core::{
     Error, ErrorKind, Result,
     embed::{Embedder, EmbeddingBatch, Input},
     vector::{
-        Capabilities, Collection, CollectionSpec, CollectionStats, Hit, InMemoryVectors, ItemOutcome, Output, Record,
-        RowPage, RowQuery, Search, Selection, VectorStore, WriteReport,
+        Capabilities, Collection, CollectionSpec, CollectionStats, Hit, InMemoryVectors, ItemOutcome, Output,
+        Record, RowPage, RowQuery, Search, Selection, VectorStore, WriteReport,
     },
 };
 use arshai_kb_tool::{ChunkSettings, KnowledgeBase};
@@ -182,7 +182,8 @@ pub(crate) fn base(store: &Watched) -> KnowledgeBase {
 
 /// Everything that is stored: key → (text, metadata, has a vector).
 pub(crate) async fn stored(store: &dyn VectorStore) -> BTreeMap<String, (String, Value, bool)> {
-    let page = store.query(COLLECTION, &RowQuery::all().limit(100_000).output(Output::default())).await.unwrap();
+    let page =
+        store.query(COLLECTION, &RowQuery::all().limit(100_000).output(Output::default())).await.unwrap();
     let row = |row: arshai_core::vector::Row| {
         (row.id.to_string(), (row.text, Value::Object(row.metadata), row.has_dense))
     };
