@@ -70,10 +70,10 @@ impl Chunk {
 /// use arshai_kb_tool::{ChunkSettings, Format, chunk::chunk};
 ///
 /// let text = "# Tea\n\nSteep it.\n\n## Green\n\nTwo minutes.";
-/// let chunks = chunk(text, Format::Markdown, &ChunkSettings::new(20, 0));
+/// let chunks = chunk(text, Format::Markdown, &ChunkSettings::new(24, 0));
 /// let texts: Vec<_> = chunks.iter().map(|chunk| chunk.text(text)).collect();
-/// assert_eq!(texts, ["# Tea\n\nSteep it.", "## Green", "Two minutes."]);
-/// assert_eq!(chunks[2].heading.as_deref(), Some("Tea > Green"));
+/// assert_eq!(texts, ["# Tea\n\nSteep it.", "## Green\n\nTwo minutes."]);
+/// assert_eq!(chunks[1].heading.as_deref(), Some("Tea > Green"));
 /// ```
 pub fn chunk(text: &str, format: Format, settings: &ChunkSettings) -> Vec<Chunk> {
     let mut packer = Packer { text, settings: *settings, open: None, chunks: Vec::new() };

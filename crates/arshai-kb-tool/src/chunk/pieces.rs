@@ -12,10 +12,7 @@ pub(super) fn pieces(text: &str, block: &Block, limit: usize) -> Vec<Range<usize
     let mut cutter = Cutter { slice, base: block.range.start, limit, out: Vec::new() };
     match block.kind {
         Kind::Lines => cutter.cut(slice.split_inclusive('\n').map(str::len)),
-        Kind::Prose | Kind::Heading => {
-            let plain = without_breaks(slice);
-            cutter.cut(plain.split_sentence_bounds().map(str::len));
-        }
+        Kind::Prose | Kind::Heading => cutter.cut(sentence_lengths(&without_breaks(slice)).into_iter()),
     }
     cutter.out
 }
@@ -23,6 +20,28 @@ pub(super) fn pieces(text: &str, block: &Block, limit: usize) -> Vec<Range<usize
 /// The text with every line break as a space, byte for byte: a wrapped line does not end a sentence.
 pub(super) fn without_breaks(text: &str) -> Cow<'_, str> {
     if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ").into() } else { text.into() }
+}
+
+/// The rules for the end of a sentence look ahead without bound, so that hostile text takes quadratic time; they see
+/// this many bytes at once.
+const SENTENCE_WINDOW: usize = 4_096;
+
+/// The lengths in bytes of consecutive sentences. One longer than the window counts as several.
+fn sentence_lengths(text: &str) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = (0..=SENTENCE_WINDOW.min(rest.len())).rev().find(|at| rest.is_char_boundary(*at));
+        let window = rest.get(..end.unwrap_or(rest.len())).unwrap_or(rest);
+        let mut sentences: Vec<usize> = window.split_sentence_bounds().map(str::len).collect();
+        // The last one may go on behind the window.
+        if window.len() < rest.len() && sentences.len() > 1 {
+            sentences.pop();
+        }
+        rest = rest.get(sentences.iter().sum()..).unwrap_or_default();
+        lengths.append(&mut sentences);
+    }
+    lengths
 }
 
 struct Cutter<'a> {

@@ -75,3 +75,52 @@ pub(super) fn gone(
     }
     gone
 }
+
+#[cfg(test)]
+mod tests {
+    use arshai_core::vector::{InMemoryVectors, Record, VectorStore as _};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{KnowledgeBase, ingest::FILE};
+
+    /// The state of a store that holds these files, one chunk each.
+    async fn state(sources: &[&str]) -> State {
+        let store = InMemoryVectors::new();
+        let base = KnowledgeBase::new(std::sync::Arc::new(store.clone()), "c");
+        base.open().await.unwrap();
+        let records = sources.iter().map(|source| {
+            let metadata = json!({
+                "source": source, "content_hash": "h", "settings_hash": "s", "chunk": 0, "chunks": 1, "origin": FILE
+            });
+            Record::new("text").with_id(*source).with_metadata(metadata.as_object().cloned().unwrap_or_default())
+        });
+        assert!(store.upsert("c", records.collect()).await.unwrap().is_complete());
+        State::read(&base, None).await.unwrap()
+    }
+
+    fn root(name: &str, complete: bool) -> Root {
+        Root { name: name.into(), is_folder: true, complete }
+    }
+
+    fn found(source: &str) -> Found {
+        Found { path: source.into(), source: source.into(), named: false }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_was_not_listed_completely_loses_nothing_even_with_prune() {
+        let state = state(&["d/a", "d/b", "d/c"]).await;
+        let files = [found("d/a"), found("d/b")];
+        let gone = gone(&state, &[root("d", false)], &files, &IngestReport::default(), true);
+        assert!(gone.sources.is_empty() && gone.notes.len() == 1, "{gone:?}");
+    }
+
+    #[tokio::test]
+    async fn a_document_belongs_to_the_innermost_path() {
+        let state = state(&["d/a", "d/b", "d/s/x", "d2/y"]).await;
+        let files = [found("d/a"), found("d/b")];
+        let roots = [root("d", true), root("d/s", false)];
+        let gone = gone(&state, &roots, &files, &IngestReport::default(), true);
+        assert_eq!(gone.sources, Vec::<String>::new(), "{gone:?}");
+    }
+}

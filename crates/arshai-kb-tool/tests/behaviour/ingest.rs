@@ -114,6 +114,23 @@ async fn a_refused_chunk_fails_its_document_alone_and_the_old_version_stays() {
 }
 
 #[tokio::test]
+async fn chunks_that_an_old_and_a_failed_version_share_are_not_lost() {
+    let store = Watched { poison: Some("bad word".into()), ..Watched::default() };
+    let base = base(&store);
+    base.ingest_documents(documents(), &()).await.unwrap();
+    let before: Vec<String> = stored(&store).await.into_keys().collect();
+    let longer = format!("{}A bad word stands here.", documents()[1].text);
+    let report = base.ingest_documents([Document::new("b", longer)], &()).await.unwrap();
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(stored(&store).await.into_keys().collect::<Vec<_>>(), before);
+    let report = base.ingest_documents(documents(), &()).await.unwrap();
+    assert!(report.is_complete());
+    let clean = Watched::default();
+    crate::support::base(&clean).ingest_documents(documents(), &()).await.unwrap();
+    assert_eq!(stored(&store).await, stored(&clean).await);
+}
+
+#[tokio::test]
 async fn a_text_that_cannot_be_embedded_fails_its_document_alone() {
     let store = Watched::default();
     let base = base(&store).with_embedder(Arc::new(TinyEmbedder::default()));
