@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -55,6 +56,23 @@ impl Program {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         Run::of(&self.command(arguments).output().unwrap())
+    }
+
+    /// Runs as somebody to whom permissions apply, even when the tests run as the superuser.
+    pub(crate) fn run_unprivileged(&self, arguments: &[&str]) -> Run {
+        const NOBODY: u32 = 65_534;
+        if fs::metadata("/proc/self").map_or(0, |own| own.uid()) != 0 {
+            return self.run(arguments);
+        }
+        // The folder that the program was built in may be closed to others.
+        let program = self.path().join("arshai");
+        fs::copy(env!("CARGO_BIN_EXE_arshai"), &program).unwrap();
+        let owned =
+            Command::new("chown").args(["-R", &format!("{NOBODY}:{NOBODY}")]).arg(self.path()).status();
+        assert!(owned.unwrap().success());
+        let mut command = Command::new(program);
+        command.current_dir(self.path()).args(["--data", "data"]).args(arguments).env_clear();
+        Run::of(&command.uid(NOBODY).gid(NOBODY).stdin(Stdio::null()).output().unwrap())
     }
 
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Run {
