@@ -40,9 +40,14 @@ pub(crate) fn citations(text: &str, passages: &[Passage]) -> Vec<Citation> {
 /// The numbers in square brackets that hold nothing but numbers.
 fn numbers(text: &str) -> impl Iterator<Item = usize> {
     text.split('[').skip(1).filter_map(|rest| rest.split_once(']')).flat_map(|(inside, _)| {
-        let numbers: Option<Vec<usize>> = inside.split(',').map(|part| part.trim().parse().ok()).collect();
+        let numbers: Option<Vec<usize>> = inside.split(',').map(|part| number(part.trim())).collect();
         numbers.unwrap_or_default()
     })
+}
+
+/// Digits alone: `parse` would take a sign too.
+fn number(digits: &str) -> Option<usize> {
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -70,7 +75,10 @@ mod tests {
     fn only_numbers_that_were_handed_out_count() {
         assert_eq!(cited("so [2] and [1], again [2]"), [2, 1]);
         assert_eq!(cited("both [1, 3]"), [1, 3]);
-        assert_eq!(cited("[4] [0] [-1] [99999999999999999999999] [] [one] [1 2] [1"), Vec::<usize>::new());
+        assert_eq!(
+            cited("[4] [0] [-1] [+1] [ +2 ] [99999999999999999999999] [] [one] [1 2] [1"),
+            Vec::<usize>::new()
+        );
         assert_eq!(cited("[[3]] and array[2]"), [3, 2]);
     }
 }

@@ -10,7 +10,7 @@ use arshai_core::{
     chat::ChatModel,
     embed::Embedder,
     memory::{InMemoryMemory, MemoryStore},
-    vector::VectorStore,
+    vector::{CollectionSpec, VectorStore},
 };
 use arshai_kb_tool::KnowledgeBase;
 
@@ -34,6 +34,7 @@ impl<'a> Backends<'a> {
     /// The knowledge base of the chosen collection.
     pub(crate) async fn knowledge(&self) -> Outcome<KnowledgeBase> {
         let embedder = self.embedder()?;
+        CollectionSpec::new(&self.global.collection).validate().map_err(as_usage("--collection"))?;
         let knowledge = KnowledgeBase::new(self.store().await?, &self.global.collection);
         Ok(match embedder {
             Some(embedder) => knowledge.with_embedder(embedder),

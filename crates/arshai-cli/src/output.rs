@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::failure::{Failure, Outcome};
 
@@ -22,9 +22,11 @@ impl Printer {
         if self.json { print_line(&json_text(value)) } else { print_line(&clean(&text())) }
     }
 
-    /// A remark for people on standard error; left out for programs.
+    /// A remark on standard error: a line for people, `{"note": …}` for programs.
     pub(crate) fn remark(self, text: &str) {
-        if !self.json {
+        if self.json {
+            eprint_line(&json_text(&json!({ "note": text })));
+        } else {
             eprint_line(&clean(text));
         }
     }
@@ -63,6 +65,11 @@ fn json_text(value: &Value) -> String {
         }
     }
     out
+}
+
+/// [`clean`] on one line: a name with a line break in it must not look like two.
+pub(crate) fn clean_line(text: &str) -> String {
+    clean(text).replace('\n', " ")
 }
 
 /// Text without escape sequences and control characters; line breaks stay, tabs become spaces.

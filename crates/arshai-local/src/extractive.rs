@@ -20,9 +20,10 @@ const SEARCH_TOOL: &str = "knowledge_base_search";
 /// A model that answers with sentences of the passages it is given, in their own words.
 ///
 /// In a turn without passages it calls the search tool it is offered, once, with the person's words. Then it quotes
-/// at most three sentences that hold at least half of the question's content words, each followed by its citation
-/// `[n]`, or says that it found nothing. Brackets around numbers inside a quotation become parentheses, so that only
-/// its own numbers are citations.
+/// at most three sentences that hold at least half of the question's content words, best first, each followed by its
+/// citation `[n]`, or says that it found nothing. A sentence counts the words of the headings above it as its own, and
+/// a row of a table those of the table's header; headings with text below them and headers are not quoted. Brackets
+/// around numbers inside a quotation become parentheses, so that only its own numbers are citations.
 ///
 /// It counts no tokens (usage is `None`), keeps nothing between calls, and cannot follow a JSON Schema.
 ///

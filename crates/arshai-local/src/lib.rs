@@ -5,6 +5,7 @@
 
 mod answer;
 mod extractive;
+mod quote;
 mod sentences;
 mod stop_words;
 

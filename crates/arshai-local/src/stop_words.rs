@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::LazyLock};
 
-use arshai_core::text::terms;
+use arshai_core::text::{query_terms, terms};
 
 /// Function words, and the words with which people ask.
 const WORDS: &str = "
@@ -15,11 +15,25 @@ const WORDS: &str = "
     what when where whether which while who whom whose why will with won would wouldn you your yours yourself
     yourselves tell explain describe show give know say says mean means many much long";
 
-static STOP_TERMS: LazyLock<HashSet<String>> = LazyLock::new(|| terms(WORDS).collect());
+/// Words that are the subject of a question only when nothing else is.
+const FILLERS: &str = "
+    do does did doing done use uses used using make makes making made get gets getting got happen happens happened
+    happening work works working worked";
 
-/// Whether a term, as [`terms`] gives it, is a stop word.
-pub(crate) fn is_stop_word(term: &str) -> bool {
-    STOP_TERMS.contains(term)
+static STOP_TERMS: LazyLock<HashSet<String>> = LazyLock::new(|| terms(WORDS).collect());
+static FILLER_TERMS: LazyLock<HashSet<String>> = LazyLock::new(|| terms(FILLERS).collect());
+
+/// The distinct terms of a question that say what it is about; all of them when none does.
+pub(crate) fn content_terms(question: &str) -> Vec<String> {
+    let all = query_terms(question);
+    let mut content: Vec<String> = all.iter().filter(|term| !STOP_TERMS.contains(*term)).cloned().collect();
+    if content.is_empty() {
+        return all;
+    }
+    if content.iter().any(|term| !FILLER_TERMS.contains(term)) {
+        content.retain(|term| !FILLER_TERMS.contains(term));
+    }
+    content
 }
 
 #[cfg(test)]
@@ -27,14 +41,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stemmed_forms_are_known_and_subjects_are_not() {
-        for word in ["what", "does", "is", "their", "because"] {
-            let term = terms(word).next().unwrap();
-            assert!(is_stop_word(&term), "{word}");
-        }
-        for word in ["memory", "redis", "不"] {
-            let term = terms(word).next().unwrap();
-            assert!(!is_stop_word(&term), "{word}");
+    fn what_a_question_is_about() {
+        for (question, content) in [
+            ("What does the memory do because of their Redis?", &["memori", "redi"] as &[&str]),
+            ("How do I use the memory?", &["memori"]),
+            ("What happens when it is used?", &["happen", "use"]),
+            ("Who is it?", &["who", "is", "it"]),
+            ("不?", &["不"]),
+            ("?!", &[]),
+        ] {
+            assert_eq!(content_terms(question), content, "{question}");
         }
     }
 }

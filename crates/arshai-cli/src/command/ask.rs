@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use arshai_agent::{Agent, AgentInput, AgentReply};
-use arshai_core::{Filter, Result, tool::Tool};
-use arshai_kb_tool::{FileOptions, KnowledgeBaseTool, files};
+use arshai_core::{Filter, Result, chat::ChatModel, memory::MemoryKey, tool::Tool};
+use arshai_kb_tool::{FileOptions, KnowledgeBase, KnowledgeBaseTool, files};
 use serde_json::{Value, json};
 
 use super::{ingest::tell, text_or_stdin};
 use crate::{
     args,
-    backends::{Backends, usage},
+    backends::{Backends, as_usage, usage},
     failure::{Failure, Outcome},
-    output::{Cleaner, Printer},
+    output::{Printer, clean_line},
     progress::Bar,
 };
 
@@ -21,39 +21,62 @@ pub(crate) async fn ask(args: &args::Ask, backends: &Backends<'_>, printer: Prin
     if question.trim().is_empty() {
         return Err(usage("the question is empty"));
     }
-    let filter = if args.docs.is_empty() { None } else { Some(ingest_first(args, backends, printer).await?) };
-    let agent = agent(backends, filter).await?;
+    // Everything that can be wrong with the command line, before any work.
+    MemoryKey::new(&args.conversation).map_err(as_usage("--conversation"))?;
+    let model = backends.model()?;
+    let knowledge = backends.knowledge().await?;
+    let ingested =
+        if args.docs.is_empty() { None } else { Some(ingest_first(args, &knowledge, printer).await?) };
+    let filter = ingested.as_ref().map(|ingested| ingested.filter.clone());
+    let agent = agent(backends, model, knowledge, filter, printer).await?;
     let reply = agent.process(AgentInput::new(question).conversation(&args.conversation)).await?;
     if let Some(error) = &reply.memory_error {
         printer.remark(&format!("the conversation was not kept: {error}"));
     }
-    printer.result(&reply_json(&reply), || reply_text(&reply))
+    printer.result(&reply_json(&reply), || reply_text(&reply))?;
+    // The answer stands on part of what was named.
+    if ingested.is_some_and(|ingested| !ingested.complete) { Err(Failure::Reported) } else { Ok(()) }
 }
 
-/// Ingests the given paths and returns the filter that keeps to them.
-async fn ingest_first(args: &args::Ask, backends: &Backends<'_>, printer: Printer) -> Outcome<Filter> {
-    let knowledge = backends.knowledge().await?;
+struct Ingested {
+    /// Keeps to what was named.
+    filter: Filter,
+    complete: bool,
+}
+
+async fn ingest_first(args: &args::Ask, knowledge: &KnowledgeBase, printer: Printer) -> Outcome<Ingested> {
     let bar = Bar::new(printer);
     let outcome = knowledge.ingest_paths(&args.docs, FileOptions::default(), &bar).await;
     bar.finish();
     let report = outcome?;
     tell(&report, printer);
-    if !report.not_attempted.is_empty() || (report.documents == 0 && !report.failed.is_empty()) {
+    let complete = report.is_complete();
+    if !report.not_attempted.is_empty() || (report.documents == 0 && !complete) {
         return Err(report.into_error().map_or(Failure::Reported, Failure::Work));
     }
     let paths: Result<Vec<Filter>> = args.docs.iter().map(files::filter_for).collect();
-    Ok(Filter::Or(paths?))
+    Ok(Ingested { filter: Filter::Or(paths?), complete })
 }
 
 /// The agent over knowledge, memory and model that the flags name.
-pub(crate) async fn agent(backends: &Backends<'_>, filter: Option<Filter>) -> Outcome<Agent> {
-    let knowledge = Arc::new(backends.knowledge().await?);
-    let mut tool = KnowledgeBaseTool::new(knowledge);
+pub(crate) async fn agent(
+    backends: &Backends<'_>,
+    model: Arc<dyn ChatModel>,
+    knowledge: KnowledgeBase,
+    filter: Option<Filter>,
+    printer: Printer,
+) -> Outcome<Agent> {
+    // A collection that is not there yet is an empty one: a conversation needs no documents.
+    if knowledge.store().describe(knowledge.collection()).await?.is_none() {
+        printer.remark("there are no documents yet; `arshai ingest PATH` adds some");
+        knowledge.open().await?;
+    }
+    let mut tool = KnowledgeBaseTool::new(Arc::new(knowledge));
     if let Some(filter) = filter {
         tool = tool.with_filter(filter);
     }
     let tool: Arc<dyn Tool> = Arc::new(tool);
-    Ok(Agent::builder(backends.model()?).memory(backends.memory().await?).retriever(tool).build())
+    Ok(Agent::builder(model).memory(backends.memory().await?).retriever(tool).build())
 }
 
 pub(crate) fn reply_json(reply: &AgentReply) -> Value {
@@ -88,9 +111,7 @@ pub(crate) fn reply_text(reply: &AgentReply) -> String {
         out.push_str("\n\nSources:");
         for citation in &reply.citations {
             // A source is a path, and a path may hold a line break.
-            let mut source = Cleaner::new();
-            source.push(&citation.source);
-            let source = source.finish().replace('\n', " ");
+            let source = clean_line(&citation.source);
             out.push_str(&format!("\n[{}] {source} (score {:.3})", citation.n, citation.score));
         }
     }

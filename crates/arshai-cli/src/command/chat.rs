@@ -3,12 +3,13 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
 use arshai_agent::AgentInput;
+use arshai_core::{Error, memory::MemoryKey};
 use tokio::sync::mpsc;
 
 use super::ask::{agent, reply_json, reply_text};
 use crate::{
     args,
-    backends::Backends,
+    backends::{Backends, as_usage},
     failure::Outcome,
     output::{Printer, print_prompt},
 };
@@ -16,7 +17,9 @@ use crate::{
 const MAX_LINE: u64 = 8 << 20;
 
 pub(crate) async fn chat(args: &args::Chat, backends: &Backends<'_>, printer: Printer) -> Outcome {
-    let agent = agent(backends, None).await?;
+    MemoryKey::new(&args.conversation).map_err(as_usage("--conversation"))?;
+    let model = backends.model()?;
+    let agent = agent(backends, model, backends.knowledge().await?, None, printer).await?;
     let interactive = io::stdin().is_terminal() && !printer.json;
     if interactive {
         printer.remark("Type a message and press Enter; an empty line or Ctrl-D ends the chat.");
@@ -27,7 +30,9 @@ pub(crate) async fn chat(args: &args::Chat, backends: &Backends<'_>, printer: Pr
             print_prompt("> ")?;
         }
         let Some(line) = lines.recv().await else { return Ok(()) };
-        let line = line?;
+        let line = line.map_err(|error| {
+            Error::invalid("standard input is not lines of UTF-8 text of at most 8 MiB").with_source(error)
+        })?;
         if line.trim().is_empty() {
             if interactive {
                 return Ok(());
@@ -58,6 +63,9 @@ fn lines() -> mpsc::Receiver<io::Result<String>> {
             let read = input.by_ref().take(MAX_LINE).read_line(&mut line);
             let item = match read {
                 Ok(0) => return,
+                Ok(read) if read as u64 == MAX_LINE && !line.ends_with('\n') => {
+                    Err(io::Error::other("a line is longer than 8 MiB"))
+                }
                 Ok(_) => Ok(line.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(error) => Err(error),
             };

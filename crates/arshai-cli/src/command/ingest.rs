@@ -7,7 +7,7 @@ use crate::{
     args,
     backends::Backends,
     failure::{Failure, Outcome},
-    output::Printer,
+    output::{Printer, clean_line},
     progress::Bar,
 };
 
@@ -30,13 +30,13 @@ pub(crate) fn tell(report: &IngestReport, printer: Printer) {
         printer.remark(note);
     }
     for failed in &report.failed {
-        printer.remark(&format!("failed: {}: {}", failed.source, failed.error));
+        printer.remark(&format!("failed: {}: {}", clean_line(&failed.source), failed.error));
     }
     for source in &report.not_attempted {
-        printer.remark(&format!("not attempted: {source}"));
+        printer.remark(&format!("not attempted: {}", clean_line(source)));
     }
     for (reason, path) in &report.skipped_paths {
-        printer.detail(&format!("skipped ({}): {path}", reason.name()));
+        printer.detail(&format!("skipped ({}): {}", reason.name(), clean_line(path)));
     }
 }
 

@@ -25,9 +25,12 @@ fn text_or_stdin(argument: &str) -> Outcome<String> {
     if argument != "-" {
         return Ok(argument.to_owned());
     }
+    let refused = || Error::invalid("standard input is not UTF-8 text of at most 64 MiB");
     let mut text = String::new();
-    std::io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text).map_err(|error| {
-        Error::invalid("standard input is not readable UTF-8 text of at most 64 MiB").with_source(error)
-    })?;
+    let mut input = std::io::stdin().lock().take(MAX_INPUT + 1);
+    let read = input.read_to_string(&mut text).map_err(|error| refused().with_source(error))?;
+    if read as u64 > MAX_INPUT {
+        return Err(refused().into());
+    }
     Ok(text)
 }

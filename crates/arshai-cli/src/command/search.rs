@@ -9,7 +9,7 @@ use crate::{
     args,
     backends::{Backends, as_usage, usage},
     failure::Outcome,
-    output::Printer,
+    output::{Printer, clean_line},
 };
 
 pub(crate) async fn search(args: &args::Search, backends: &Backends<'_>, printer: Printer) -> Outcome {
@@ -51,7 +51,8 @@ fn text(found: &SearchResult) -> String {
         return "Nothing found.".to_owned();
     }
     let hits = found.hits.iter().enumerate().map(|(position, hit)| {
-        format!("{}. {} (score {:.3})\n{}", position + 1, hit.source, hit.score, indented(&hit.text))
+        let source = clean_line(&hit.source);
+        format!("{}. {source} (score {:.3})\n{}", position + 1, hit.score, indented(&hit.text))
     });
     hits.collect::<Vec<_>>().join("\n\n")
 }

@@ -27,7 +27,7 @@ fn bad_files_fail_alone() {
 #[test]
 fn a_200_mb_file_is_refused_without_reading_it() {
     let program = Program::new();
-    let path = program.write("docs/huge.txt", "x");
+    let path = program.write("docs/huge.txt", "text ".repeat(4_000));
     fs::File::options().write(true).open(&path).unwrap().set_len(200 << 20).unwrap();
     program.write("docs/small.txt", "small");
     let run = program.run(&["ingest", "docs", "--json"]);

@@ -183,6 +183,9 @@ fn wrong_usage_exits_with_2_and_says_what_is_known() {
         (&["memory", "list", "--memory", "foo://x"], "known"),
         (&["ask", "x", "--model", "openai:gpt"], "feature `openai`"),
         (&["ask", ""], "empty"),
+        (&["ask", "x", "--conversation", ""], "--conversation"),
+        (&["ask", "x", "--docs", ".", "--model", "foo"], "foo"),
+        (&["search", "x", "--collection", "a\"; drop"], "--collection"),
         (&["memory", "show", ""], "empty"),
     ] {
         program.run(arguments).assert_fails(2, message);
@@ -214,6 +217,37 @@ fn stores_can_be_named_by_url_and_memory_can_be_forgotten() {
             .len(),
         1
     );
-    program.json(&["ask", "moon orbit", "--memory", "memory://"]);
+    program.json(&["ask", "moon orbit", "--memory", "memory://", "--store", "sqlite://elsewhere.db"]);
     assert_eq!(program.json(&["memory", "list"])["conversations"], json!([]));
+}
+
+#[test]
+fn an_answer_on_part_of_the_named_documents_is_given_and_reported() {
+    let program = with_docs();
+    program.write("docs/latin1.txt", b"caf\xe9");
+    for missing in [&["ask", "--docs", "docs"][..], &["ask", "--docs", "docs", "--docs", "nope"]] {
+        let run = program.run(&[missing, &["What does sourdough bread need?", "--json"]].concat());
+        run.assert_fails(1, "latin1.txt");
+        assert_eq!(run.json()["citations"][0]["source"], "docs/bread.md");
+        assert!(run.stderr.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{run:?}");
+    }
+}
+
+#[test]
+fn asking_an_empty_store_finds_nothing_and_says_that_there_is_nothing() {
+    let program = Program::new();
+    let run = program.run(&["ask", "anything?"]);
+    assert_eq!(run.status, Some(0), "{run:?}");
+    assert!(run.stderr.contains("arshai ingest"), "{run:?}");
+    let kept = program.json(&["memory", "show", "default"]);
+    assert!(!kept["working_memory"].as_str().unwrap().contains("Error"), "{kept}");
+}
+
+#[test]
+fn programs_are_told_what_people_are_told() {
+    let program = with_docs();
+    program.json(&["ingest", "docs"]);
+    let run = program.run(&["search", "moon", "--json"]);
+    let note: Value = serde_json::from_str(run.stderr.trim()).unwrap_or_else(|_| panic!("{run:?}"));
+    assert!(note["note"].is_string());
 }

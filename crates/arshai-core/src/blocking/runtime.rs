@@ -55,6 +55,10 @@ impl Runtime {
     /// # Errors
     ///
     /// [`ErrorKind::BlockingInAsync`] when this thread is running async code.
+    ///
+    /// # Panics
+    ///
+    /// Inside `tokio::task::unconstrained`, where async code cannot be told from a blocking thread.
     pub fn block_on<F: Future>(&self, future: F) -> Result<F::Output> {
         if in_async_context() {
             return Err(Error::new(

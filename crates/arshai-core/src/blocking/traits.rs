@@ -146,13 +146,13 @@ impl<T: chat::ChatModel + ?Sized> ChatModel for Blocking<T> {
 
     fn stream(&self, request: ChatRequest) -> Result<BlockingStream> {
         let stream = self.wait(self.inner.stream(request))?;
-        Ok(BlockingStream { stream, runtime: self.runtime.clone() })
+        Ok(BlockingStream { stream: Some(stream), runtime: self.runtime.clone() })
     }
 }
 
 /// A streamed reply as an iterator. It ends well only after [`ChatEvent::Done`].
 pub struct BlockingStream {
-    stream: ChatStream,
+    stream: Option<ChatStream>,
     runtime: Runtime,
 }
 
@@ -166,8 +166,11 @@ impl Iterator for BlockingStream {
     type Item = Result<ChatEvent>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = futures_util::StreamExt::next(&mut self.stream);
-        self.runtime.block_on(next).unwrap_or_else(|error| Some(Err(error)))
+        let next = futures_util::StreamExt::next(self.stream.as_mut()?);
+        self.runtime.block_on(next).unwrap_or_else(|refused| {
+            self.stream = None;
+            Some(Err(refused))
+        })
     }
 }
 

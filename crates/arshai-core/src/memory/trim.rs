@@ -27,7 +27,7 @@ use super::{Memory, Turn};
 pub struct TrimPolicy {
     /// Text longer than this many scalar values is trimmed. Default: 2000.
     pub max_chars: usize,
-    /// At most this many of the last scalar values are kept. Default: 1500.
+    /// At most this many of the last scalar values are kept, and never more than `max_chars`. Default: 1500.
     pub keep_chars: usize,
 }
 
@@ -46,7 +46,7 @@ impl TrimPolicy {
         if memory.text.len() <= self.max_chars || memory.text.chars().count() <= self.max_chars {
             return;
         }
-        let window = window_start(&memory.text, self.keep_chars);
+        let window = window_start(&memory.text, self.keep_chars.min(self.max_chars));
         let turns = memory.turns.as_deref().unwrap_or_default();
         let (start, dropped) = match first_turn_border(&memory.text, turns, window) {
             Some(border) => border,

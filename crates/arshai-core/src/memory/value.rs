@@ -69,7 +69,9 @@ impl Turn {
 
 /// Splits after every character that some reader shows as a line break, keeping it.
 fn split_lines(text: &str) -> impl Iterator<Item = &str> {
-    text.split_inclusive(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'])
+    text.split_inclusive([
+        '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}',
+    ])
 }
 
 fn looks_like_label(line: &str) -> bool {

@@ -241,8 +241,9 @@ impl Collection {
     /// [`crate::ErrorKind::AlreadyExists`] when the dimension, the kind of key or the embedder differ.
     pub fn adopt(existing: CollectionSpec, wanted: &CollectionSpec, can_gain_dense: bool) -> Result<Self> {
         let mut this = Self::new(existing);
-        this.adopt_dimension(wanted, can_gain_dense)?;
+        // The embedder first: whether it is news depends on there being vectors.
         this.adopt_embedder(wanted)?;
+        this.adopt_dimension(wanted, can_gain_dense)?;
         let differs = |what: &str, ours: &dyn fmt::Display, theirs: &dyn fmt::Display| {
             Error::new(crate::ErrorKind::AlreadyExists, format!("the collection exists with another {what}"))
                 .with_context("collection", &wanted.name)
@@ -306,7 +307,9 @@ impl Collection {
             .with_context("asked", want)
             .with_context("existing", have)),
             (None, Some(want)) => {
-                self.notes.push(format!("the collection named no embedder; it is taken to be {want}"));
+                if self.spec.dimension.is_some() {
+                    self.notes.push(format!("the collection named no embedder; it is taken to be {want}"));
+                }
                 self.spec.embedder = Some(want.clone());
                 Ok(())
             }

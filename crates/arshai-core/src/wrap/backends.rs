@@ -20,11 +20,15 @@ use crate::{
 };
 
 fn once(operation: &'static str) -> Call {
-    Call { operation, idempotent: false }
+    Call { operation, idempotent: false, reads: false }
 }
 
 fn again(operation: &'static str) -> Call {
-    Call { operation, idempotent: true }
+    Call { operation, idempotent: true, reads: false }
+}
+
+fn read(operation: &'static str) -> Call {
+    Call { operation, idempotent: true, reads: true }
 }
 
 /// The value for one attempt: a copy while more attempts may follow, the value itself for the last.
@@ -46,7 +50,7 @@ impl<B: MemoryStore, P: Policy> MemoryStore for Wrapped<B, P> {
     }
 
     async fn get(&self, key: &MemoryKey) -> Result<Option<Versioned>> {
-        self.policy.run(again("memory.get"), |_| self.backend.get(key)).await
+        self.policy.run(read("memory.get"), |_| self.backend.get(key)).await
     }
 
     async fn put(&self, key: &MemoryKey, memory: &Memory, when: Precondition) -> Result<Put> {
@@ -58,7 +62,7 @@ impl<B: MemoryStore, P: Policy> MemoryStore for Wrapped<B, P> {
     }
 
     async fn list(&self, prefix: &KeyPrefix, page: &PageRequest) -> Result<KeyPage> {
-        self.policy.run(again("memory.list"), |_| self.backend.list(prefix, page)).await
+        self.policy.run(read("memory.list"), |_| self.backend.list(prefix, page)).await
     }
 
     async fn delete_all(&self, prefix: &KeyPrefix) -> Result<u64> {
@@ -66,7 +70,7 @@ impl<B: MemoryStore, P: Policy> MemoryStore for Wrapped<B, P> {
     }
 
     async fn ttl(&self, key: &MemoryKey) -> Result<Option<Ttl>> {
-        self.policy.run(again("memory.ttl"), |_| self.backend.ttl(key)).await
+        self.policy.run(read("memory.ttl"), |_| self.backend.ttl(key)).await
     }
 
     async fn touch(&self, key: &MemoryKey, ttl: Ttl) -> Result<bool> {
@@ -74,7 +78,7 @@ impl<B: MemoryStore, P: Policy> MemoryStore for Wrapped<B, P> {
     }
 
     async fn health(&self) -> Result<()> {
-        self.policy.run(again("memory.health"), |_| self.backend.health()).await
+        self.policy.run(read("memory.health"), |_| self.backend.health()).await
     }
 
     async fn close(&self) -> Result<()> {
@@ -85,7 +89,7 @@ impl<B: MemoryStore, P: Policy> MemoryStore for Wrapped<B, P> {
 #[async_trait]
 impl<B: VectorStore, P: Policy> VectorStore for Wrapped<B, P> {
     async fn capabilities(&self, collection: Option<&str>) -> Result<Capabilities> {
-        self.policy.run(again("vectors.capabilities"), |_| self.backend.capabilities(collection)).await
+        self.policy.run(read("vectors.capabilities"), |_| self.backend.capabilities(collection)).await
     }
 
     async fn open(&self, spec: &CollectionSpec) -> Result<Collection> {
@@ -93,11 +97,11 @@ impl<B: VectorStore, P: Policy> VectorStore for Wrapped<B, P> {
     }
 
     async fn describe(&self, collection: &str) -> Result<Option<Collection>> {
-        self.policy.run(again("vectors.describe"), |_| self.backend.describe(collection)).await
+        self.policy.run(read("vectors.describe"), |_| self.backend.describe(collection)).await
     }
 
     async fn collections(&self) -> Result<Vec<String>> {
-        self.policy.run(again("vectors.collections"), |_| self.backend.collections()).await
+        self.policy.run(read("vectors.collections"), |_| self.backend.collections()).await
     }
 
     async fn drop_collection(&self, collection: &str) -> Result<bool> {
@@ -105,7 +109,7 @@ impl<B: VectorStore, P: Policy> VectorStore for Wrapped<B, P> {
     }
 
     async fn stats(&self, collection: &str) -> Result<CollectionStats> {
-        self.policy.run(again("vectors.stats"), |_| self.backend.stats(collection)).await
+        self.policy.run(read("vectors.stats"), |_| self.backend.stats(collection)).await
     }
 
     async fn insert(&self, collection: &str, mut records: Vec<Record>) -> Result<WriteReport> {
@@ -126,15 +130,15 @@ impl<B: VectorStore, P: Policy> VectorStore for Wrapped<B, P> {
     }
 
     async fn search(&self, collection: &str, search: &Search) -> Result<Vec<Vec<Hit>>> {
-        self.policy.run(again("vectors.search"), |_| self.backend.search(collection, search)).await
+        self.policy.run(read("vectors.search"), |_| self.backend.search(collection, search)).await
     }
 
     async fn query(&self, collection: &str, query: &RowQuery) -> Result<RowPage> {
-        self.policy.run(again("vectors.query"), |_| self.backend.query(collection, query)).await
+        self.policy.run(read("vectors.query"), |_| self.backend.query(collection, query)).await
     }
 
     async fn health(&self) -> Result<()> {
-        self.policy.run(again("vectors.health"), |_| self.backend.health()).await
+        self.policy.run(read("vectors.health"), |_| self.backend.health()).await
     }
 
     async fn close(&self) -> Result<()> {
@@ -153,11 +157,11 @@ impl<B: Embedder, P: Policy> Embedder for Wrapped<B, P> {
     }
 
     async fn embed(&self, texts: &[&str], input: Input) -> Result<EmbeddingBatch> {
-        self.policy.run(again("embed"), |_| self.backend.embed(texts, input)).await
+        self.policy.run(read("embed"), |_| self.backend.embed(texts, input)).await
     }
 
     async fn health(&self) -> Result<()> {
-        self.policy.run(again("embed.health"), |_| self.backend.health()).await
+        self.policy.run(read("embed.health"), |_| self.backend.health()).await
     }
 
     async fn close(&self) -> Result<()> {
@@ -177,16 +181,16 @@ impl<B: ChatModel, P: Policy> ChatModel for Wrapped<B, P> {
 
     async fn stream(&self, mut request: ChatRequest) -> Result<ChatStream> {
         let attempt = |more| self.backend.stream(for_attempt(&mut request, more));
-        self.policy.run_stream(again("chat.stream"), attempt).await
+        self.policy.run_stream(read("chat.stream"), attempt).await
     }
 
     async fn chat(&self, mut request: ChatRequest) -> Result<ChatReply> {
         let attempt = |more| self.backend.chat(for_attempt(&mut request, more));
-        self.policy.run(again("chat"), attempt).await
+        self.policy.run(read("chat"), attempt).await
     }
 
     async fn health(&self) -> Result<()> {
-        self.policy.run(again("chat.health"), |_| self.backend.health()).await
+        self.policy.run(read("chat.health"), |_| self.backend.health()).await
     }
 
     async fn close(&self) -> Result<()> {

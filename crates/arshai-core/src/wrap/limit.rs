@@ -61,20 +61,25 @@ impl Policy for Limit {
     {
         let place = self.place(call).await?;
         let stream = attempt(false).await?;
-        Ok(Box::pin(Held { stream, _place: place }))
+        Ok(Box::pin(Held { stream, place: Some(place) }))
     }
 }
 
 struct Held {
     stream: ChatStream,
-    _place: OwnedSemaphorePermit,
+    /// Given back with the last item, even when the stream is kept.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Stream for Held {
     type Item = Result<ChatEvent>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.stream.as_mut().poll_next(context)
+        let item = self.stream.as_mut().poll_next(context);
+        if matches!(item, Poll::Ready(None | Some(Err(_) | Ok(ChatEvent::Done { .. })))) {
+            self.place = None;
+        }
+        item
     }
 }
 
@@ -90,7 +95,7 @@ mod tests {
     async fn never_more_than_the_limit_run_at_once() {
         let limit = Limit::new(3);
         let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let call = Call { operation: "test", idempotent: true };
+        let call = Call { operation: "test", idempotent: true, reads: true };
         let one = || {
             limit.run(call, |_| async {
                 most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -106,7 +111,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiting_for_a_place_ends_with_the_deadline() {
         let limit = Limit::new(1);
-        let call = Call { operation: "test", idempotent: true };
+        let call = Call { operation: "test", idempotent: true, reads: true };
         let _held = limit.place(call).await.unwrap();
         let waited = Deadline::after(Duration::from_secs(1)).scope(limit.place(call)).await;
         assert_eq!(waited.unwrap_err().kind(), ErrorKind::Timeout);

@@ -38,6 +38,8 @@ pub struct Call {
     pub operation: &'static str,
     /// Whether doing it twice leaves the same state as doing it once.
     pub idempotent: bool,
+    /// Whether it changes nothing.
+    pub reads: bool,
 }
 
 /// How calls are made. `attempt` makes one; its argument says whether it may be asked again.

@@ -95,7 +95,7 @@ mod tests {
 
     async fn attempts(retry: &Retry, idempotent: bool, error: impl Fn() -> Error + Send + Sync) -> u32 {
         let count = AtomicU32::new(0);
-        let call = Call { operation: "test", idempotent };
+        let call = Call { operation: "test", idempotent, reads: false };
         let outcome: Result<()> = retry
             .run(call, |_| {
                 count.fetch_add(1, Ordering::Relaxed);

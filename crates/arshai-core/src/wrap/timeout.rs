@@ -28,8 +28,8 @@ impl Timeout {
     }
 
     fn effect(call: Call) -> Effect {
-        // What was cut off may have been sent; for an idempotent operation that does not matter to the caller.
-        if call.idempotent { Effect::NotApplied } else { Effect::Unknown }
+        // What was cut off may have been sent.
+        if call.reads { Effect::NotApplied } else { Effect::Unknown }
     }
 }
 
@@ -67,7 +67,13 @@ impl Stream for Bounded {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
         let item = stream.as_mut().poll_next(context);
-        if item.is_pending() && self.alarm.as_mut().poll(context).is_ready() {
+        // A reply that is complete came in time; anything else must not go on past the deadline.
+        let goes_on = match &item {
+            Poll::Pending => true,
+            Poll::Ready(Some(Ok(event))) => !matches!(event, ChatEvent::Done { .. }),
+            Poll::Ready(_) => false,
+        };
+        if goes_on && self.alarm.as_mut().poll(context).is_ready() {
             self.stream = None;
             return Poll::Ready(Some(Err(Deadline::error(self.operation, Effect::NotApplied))));
         }
@@ -84,7 +90,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_stalls_ends_with_an_error() {
-        let call = Call { operation: "chat.stream", idempotent: true };
+        let call = Call { operation: "chat.stream", idempotent: true, reads: true };
         let mut reply = Timeout::new(Duration::from_secs(1))
             .run_stream(call, |_| async {
                 let first = stream::iter([Ok(ChatEvent::Text("hi".into()))]);
@@ -98,8 +104,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_stream_that_never_pauses_ends_with_an_error_too() {
+        let call = Call { operation: "chat.stream", idempotent: true, reads: true };
+        let mut reply = Timeout::new(Duration::from_secs(1))
+            .run_stream(call, |_| async {
+                Ok(Box::pin(stream::repeat_with(|| Ok(ChatEvent::Text("more".into())))) as ChatStream)
+            })
+            .await
+            .unwrap();
+        assert!(reply.next().await.unwrap().is_ok());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(reply.next().await.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_write_that_was_cut_off_has_an_unknown_effect() {
-        let call = Call { operation: "memory.put", idempotent: false };
+        let call = Call { operation: "memory.put", idempotent: false, reads: false };
         let outcome: Result<()> =
             Timeout::new(Duration::from_secs(1)).run(call, |_| std::future::pending()).await;
         assert_eq!(outcome.unwrap_err().effect(), Effect::Unknown);

@@ -77,14 +77,30 @@ impl FileOptions {
 pub fn filter_for(path: impl AsRef<Path>) -> Result<Filter> {
     let name = name::of(path.as_ref())?;
     let source = || Field::metadata(metadata::SOURCE);
-    Ok(match name.as_str() {
-        "" => !(Filter::StartsWith(source(), "/".into()).or(Filter::StartsWith(source(), "../".into()))),
-        "/" => Filter::StartsWith(source(), name),
-        _ => {
-            let inside = Filter::StartsWith(source(), format!("{name}/"));
-            Filter::eq(source(), name).or(inside)
+    let starts = |prefix: String| Filter::StartsWith(source(), prefix);
+    // What climbs out of the folder again is not below it: `docs/../other`.
+    let (inside, literal) = match name.as_str() {
+        "" => (!starts("/".into()), String::new()),
+        folder => {
+            let prefix = name::join(folder, "");
+            (starts(prefix.clone()), literal_pattern(&prefix))
         }
-    })
+    };
+    let climbs = Filter::Like(source(), format!("{literal}../%"))
+        .or(Filter::Like(source(), format!("{literal}%/../%")));
+    Ok(Filter::eq(source(), name).or(inside.and(!climbs)))
+}
+
+/// A pattern of `like` that matches exactly this text.
+fn literal_pattern(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
 }
 
 impl KnowledgeBase {

@@ -36,14 +36,16 @@ pub(super) fn join(folder: &str, entry: &str) -> String {
     }
 }
 
-/// Whether `source` is the name of something below the folder `folder`.
+/// Whether `source` is the name of something below the folder `folder`. A name that climbs out again
+/// (`docs/../other`) is not below.
 pub(super) fn is_below(source: &str, folder: &str) -> bool {
-    match folder {
-        "" => !source.starts_with('/') && !source.starts_with("../"),
-        folder => {
-            source.strip_prefix(folder).is_some_and(|rest| folder.ends_with('/') || rest.starts_with('/'))
-        }
-    }
+    let rest = match folder {
+        "" if source.starts_with('/') => None,
+        "" => Some(source),
+        folder if folder.ends_with('/') => source.strip_prefix(folder),
+        folder => source.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')),
+    };
+    rest.is_some_and(|rest| rest.split('/').all(|part| part != ".."))
 }
 
 #[cfg(test)]
@@ -70,5 +72,10 @@ mod tests {
         assert!(is_below("a.md", ""));
         assert!(!is_below("../a.md", ""));
         assert!(!is_below("/a.md", ""));
+        assert!(!is_below("docs/../other/a.md", "docs"));
+        assert!(!is_below("docs/../other/a.md", ""));
+        assert!(!is_below("../../a.md", ".."));
+        assert!(is_below("../a.md", ".."));
+        assert!(is_below("docs/../other/a.md", "docs/.."));
     }
 }

@@ -33,13 +33,13 @@ pub(super) fn read(found: &Found, max_bytes: u64) -> Result<Reading> {
         None if found.named => Format::Text,
         None => return Ok(Err(unsupported(&mut file).map_err(cannot)?)),
     };
-    if about.len() > max_bytes {
-        return Err(too_large(max_bytes));
-    }
     let mut bytes = Vec::new();
     (&mut file).take(SNIFFED).read_to_end(&mut bytes).map_err(cannot)?;
     if is_binary(&bytes) {
         return Ok(Err(SkipReason::Binary));
+    }
+    if about.len() > max_bytes {
+        return Err(too_large(max_bytes));
     }
     // A file may grow while it is read.
     let left = max_bytes.saturating_sub(bytes.len() as u64).saturating_add(1);

@@ -33,6 +33,13 @@ pub(super) fn gone(
         .filter(|(reason, _)| dropped(*reason))
         .map(|(_, path)| path.as_str())
         .collect();
+    // A file that is hidden or ignored is not gone: it may have been named itself, or read with `hidden`.
+    let out_of_sight: Vec<&str> = report
+        .skipped_paths
+        .iter()
+        .filter(|(reason, _)| matches!(reason, SkipReason::Hidden | SkipReason::Ignored))
+        .map(|(_, path)| path.as_str())
+        .collect();
     let present: HashSet<&str> =
         files.iter().map(|file| file.source.as_str()).filter(|source| !left_out.contains(source)).collect();
     let mut known: BTreeMap<&str, (usize, Vec<String>)> = BTreeMap::new();
@@ -46,7 +53,8 @@ pub(super) fn gone(
         };
         let (count, missing) = known.entry(&owner.name).or_default();
         *count += 1;
-        if !present.contains(source) {
+        let still_there = out_of_sight.iter().any(|path| *path == source || is_below(source, path));
+        if !present.contains(source) && !still_there {
             missing.push(source.to_owned());
         }
     }

@@ -174,6 +174,9 @@ impl<'a> Walk<'a> {
             // A folder inside is visited where it stands, so only links to files are followed.
             return match fs::canonicalize(&path) {
                 Ok(target) if !target.starts_with(&self.root) => self.links_out += 1,
+                Ok(target) if self.is_out_of_sight(&target) => {
+                    self.listing.skipped.push((SkipReason::Hidden, source));
+                }
                 Ok(target) if target.is_file() => self.file(path, source),
                 Ok(_) => {}
                 Err(_broken) => {
@@ -187,6 +190,12 @@ impl<'a> Walk<'a> {
             return self.file(path, source);
         }
         self.listing.skipped.push((SkipReason::Unsupported, source));
+    }
+
+    /// Whether a path below the root is hidden: a link must not lead around the rule.
+    fn is_out_of_sight(&self, target: &Path) -> bool {
+        let below = target.strip_prefix(&self.root).unwrap_or(target);
+        below.iter().any(|part| part == ".git" || (!self.hidden && part.as_encoded_bytes().starts_with(b".")))
     }
 
     fn file(&mut self, path: PathBuf, source: String) {

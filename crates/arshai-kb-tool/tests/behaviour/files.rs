@@ -159,10 +159,54 @@ async fn bad_files_fail_alone_and_say_why() {
 async fn a_file_over_the_default_limit_is_not_read() {
     let folder = Folder::new(&[("d/a.md", "Words.")]);
     // Sparse: takes no room on the disk.
-    fs::File::create(folder.path("d/huge.txt")).unwrap().set_len(200 << 20).unwrap();
+    fs::write(folder.path("d/huge.txt"), "words ".repeat(2_000)).unwrap();
+    fs::File::options().write(true).open(folder.path("d/huge.txt")).unwrap().set_len(200 << 20).unwrap();
     let report = folder.ingest(&["d"]).await;
     assert_eq!(report.documents, 1);
     assert!(report.failed[0].error.contains("larger than 64 MiB"), "{:?}", report.failed);
+}
+
+#[tokio::test]
+async fn a_large_binary_file_is_binary_and_not_failed() {
+    let folder = Folder::new(&[("d/a.md", "Words.")]);
+    fs::File::create(folder.path("d/huge.txt")).unwrap().set_len(200 << 20).unwrap();
+    let report = folder.ingest(&["d"]).await;
+    assert_eq!((report.skipped.binary, report.failed.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_path_that_climbs_out_of_a_folder_is_not_below_it() {
+    let files =
+        [("docs/1.md", "One."), ("docs/2.md", "Two."), ("docs/3.md", "Three."), ("other/o.md", "Other.")];
+    let folder = Folder::new(&files);
+    folder.ingest(&["docs/../other"]).await;
+    for _ in 0..2 {
+        assert_eq!(folder.ingest(&["docs"]).await.removed, 0);
+    }
+    assert!(folder.sources().await.contains(&"docs/../other/o.md".to_owned()));
+}
+
+#[tokio::test]
+async fn a_file_named_itself_is_not_gone_because_it_is_hidden_or_ignored() {
+    let files = [
+        ("d/.gitignore", "priv\n"),
+        ("d/1.md", "One."),
+        ("d/2.md", "Two."),
+        ("d/3.md", "Three."),
+        ("d/priv/p.md", "P."),
+    ];
+    let folder = Folder::new(&files);
+    folder.ingest(&["d", "d/priv/p.md"]).await;
+    assert_eq!(folder.ingest(&["d"]).await.removed, 0);
+    assert!(folder.sources().await.contains(&"d/priv/p.md".to_owned()));
+}
+
+#[tokio::test]
+async fn a_link_does_not_lead_around_the_rule_for_hidden_files() {
+    let folder = Folder::new(&[("d/a.md", "Words."), ("d/.priv/k.md", "Secret.")]);
+    std::os::unix::fs::symlink(".priv/k.md", folder.path("d/pub.md")).unwrap();
+    folder.ingest(&["d"]).await;
+    assert_eq!(folder.sources().await, ["d/a.md"]);
 }
 
 #[tokio::test]

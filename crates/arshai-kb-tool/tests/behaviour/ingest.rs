@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{COLLECTION, TinyEmbedder, Watched, base, sentences, sources, stored};
-use arshai_core::{Error, ErrorKind, Filter};
+use arshai_core::{Error, ErrorKind, filter::Subject};
 use arshai_kb_tool::{ChunkSettings, Document, Format, KnowledgeBase, SourceFailure};
 use futures_util::stream;
 
@@ -318,6 +318,26 @@ async fn html_is_stored_as_text() {
 
 #[test]
 fn filters_for_paths_are_exact() {
-    let filter = arshai_kb_tool::files::filter_for("./docs/").unwrap();
-    assert_eq!(filter, Filter::parse(r#"source == "docs" or starts_with(source, "docs/")"#).unwrap());
+    let holds = |path: &str, source: &str| {
+        let metadata = serde_json::Map::from_iter([("source".to_owned(), source.into())]);
+        let subject = Subject { id: &"x".into(), text: "", metadata: &metadata };
+        arshai_kb_tool::files::filter_for(path).unwrap().matches(&subject)
+    };
+    for (path, source, expected) in [
+        ("./docs/", "docs", true),
+        ("docs", "docs/a/b.md", true),
+        ("docs", "docs2/a.md", false),
+        ("docs", "docs/../other/a.md", false),
+        ("docs", "docs/sub/../../other/a.md", false),
+        ("docs/..", "docs/../other/a.md", true),
+        ("do_s", "docs/a.md", false),
+        ("100%", "100%/a.md", true),
+        (".", "a.md", true),
+        (".", "/a.md", false),
+        (".", "../a.md", false),
+        ("/", "/a.md", true),
+        ("a.md", "a.md", true),
+    ] {
+        assert_eq!(holds(path, source), expected, "{source} below {path}");
+    }
 }
