@@ -79,8 +79,8 @@ fn what_a_sentence_announces_is_quoted_after_it() {
 fn a_further_sentence_tells_as_much_as_the_best_and_the_best_comes_first() {
     let text = "Tea is sold here. Green tea is steeped for two minutes. Tea is steeped in water.";
     assert_eq!(ask("How long is green tea steeped?", &[text]), "“Green tea is steeped for two minutes.” [1]");
-    let equal = ["Redis keeps a memory.", "A memory is kept for an hour. A memory is small."];
-    let quotes = "“Redis keeps a memory.” [1]\n“A memory is kept for an hour.” [2]";
+    let equal = ["In Redis a memory is kept.", "A memory is kept for an hour. A memory is small."];
+    let quotes = "“In Redis a memory is kept.” [1]\n“A memory is kept for an hour.” [2]";
     assert_eq!(ask("How long is a memory kept?", &equal), quotes);
 }
 
