@@ -29,7 +29,7 @@ const WORTH_COMPARING: f32 = 0.6;
 /// What a term in the nearest heading, in a table's header or in a heading further up adds, when one in the sentence
 /// itself adds 1.
 const NEAR: f32 = 0.5;
-const HEADER: f32 = 0.5;
+const HEADER: f32 = 0.75;
 const OUTER: f32 = 0.25;
 
 /// The same, where text all but repeats what stands above it: the first sentence below a heading that holds the whole

@@ -4,7 +4,7 @@
 //! dropped, and it owns the connection meanwhile, so a transaction is never left half done.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -101,6 +101,20 @@ impl Pool {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>, &Filters) -> Outcome<T> + Send + 'static,
     {
+        self.write_then(operation, work, |_, _| {}).await
+    }
+
+    /// The same, and `then` runs after the commit, also when nobody waits for the result any more.
+    pub(crate) async fn write_then<T, F>(
+        self: &Arc<Self>,
+        operation: &'static str,
+        work: F,
+        then: impl FnOnce(&T, &Self) + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>, &Filters) -> Outcome<T> + Send + 'static,
+    {
         let deadline = Deadline::current_or(self.config.timeout);
         let mut guard = match Arc::clone(&self.writer).try_lock_owned() {
             Ok(guard) => guard,
@@ -112,7 +126,9 @@ impl Pool {
         let pool = Arc::clone(self);
         let task = spawn_blocking(move || {
             let session = guard.as_mut().ok_or_else(|| closed(operation))?;
-            transact(session, deadline, work).map_err(|failure| failure.into_error(operation, &pool.path))
+            transact(session, deadline, &pool.path, work)
+                .inspect(|value| then(value, &pool))
+                .map_err(|failure| failure.into_error(operation, &pool.path))
         });
         join(task, operation, deadline, Effect::Unknown).await
     }
@@ -149,7 +165,8 @@ impl Pool {
             .await
     }
 
-    /// Refuses new work, waits for what is under way, and closes the connections.
+    /// Waits for what is under way, lets nothing new begin meanwhile, and closes the connections. Until everything
+    /// has ended nothing is closed, so a caller who gives up waiting leaves the file open.
     pub(crate) async fn close(self: &Arc<Self>, operation: &'static str) -> Result<()> {
         let deadline = Deadline::current_or(self.config.timeout);
         let all = u32::try_from(self.config.readers).unwrap_or(u32::MAX);
@@ -160,10 +177,10 @@ impl Pool {
                 Ok(readers.acquire_many_owned(all).await.ok())
             })
             .await?;
-        self.readers.close();
         let writer = Arc::clone(&self.writer);
         let mut guard =
             deadline.run(operation, Effect::NotApplied, async { Ok(writer.lock_owned().await) }).await?;
+        self.readers.close();
         let pool = Arc::clone(self);
         let task = spawn_blocking(move || {
             drop(permits);
@@ -182,13 +199,14 @@ impl Pool {
 fn transact<T>(
     session: &mut Session,
     deadline: Deadline,
+    path: &Path,
     work: impl FnOnce(&Transaction<'_>, &Filters) -> Outcome<T>,
 ) -> Outcome<T> {
     session.arm(deadline)?;
     let filters = session.filters();
     let transaction = session.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let value = work(&transaction, &filters)?;
-    transaction.commit()?;
+    transaction.commit().map_err(|error| Failure::commit(error, path))?;
     Ok(value)
 }
 
@@ -200,13 +218,40 @@ async fn join<T>(
 ) -> Result<T> {
     match tokio::time::timeout(deadline.remaining().saturating_add(GRACE), task).await {
         Ok(Ok(result)) => result,
-        Ok(Err(lost)) => {
-            Err(Error::internal("the work on the SQLite file was lost").with_effect(effect).with_source(lost))
-        }
+        Ok(Err(lost)) if effect == Effect::Unknown => Err(unknown(operation).with_source(lost)),
+        Ok(Err(lost)) => Err(Error::internal("the work on the SQLite file was lost").with_source(lost)),
+        Err(_elapsed) if effect == Effect::Unknown => Err(unknown(operation)),
         Err(_elapsed) => Err(Deadline::error(operation, effect)),
     }
 }
 
+/// For a write that went on without us, or whose thread is no more.
+fn unknown(operation: &'static str) -> Error {
+    Error::new(
+        ErrorKind::OutcomeUnknown,
+        "it is not known whether the write to the SQLite file happened; read before writing again",
+    )
+    .with_operation(operation)
+}
+
 pub(crate) fn closed(operation: &'static str) -> Error {
     Error::new(ErrorKind::Closed, "the SQLite file was closed").with_operation(operation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_that_was_lost_may_have_happened_and_a_read_has_changed_nothing() {
+        for (effect, kind) in
+            [(Effect::Unknown, ErrorKind::OutcomeUnknown), (Effect::NotApplied, ErrorKind::Internal)]
+        {
+            let task = tokio::spawn(std::future::pending::<Result<()>>());
+            task.abort();
+            let deadline = Deadline::after(Duration::from_secs(5));
+            let error = join(task, "x.put", deadline, effect).await.unwrap_err();
+            assert_eq!((error.kind(), error.effect()), (kind, effect), "{error}");
+        }
+    }
 }

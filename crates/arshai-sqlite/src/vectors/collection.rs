@@ -1,7 +1,8 @@
 //! A collection in the file: its record, and the tables that belong to it.
 //!
 //! * `chunk_N`: the records. `changed` is the generation (the count of the collection's writes) of the row's last write,
-//!   so that a copy in memory can be brought up to date from the index on it.
+//!   so that a copy in memory can be brought up to date from the index on it. `doc` is never used twice, so that a copy
+//!   never takes one record for another.
 //! * `dense_N`: vectors as little-endian f32, apart from the rest so that reading texts does not read them.
 //! * `fts_N`, `vocab_N`: the text index; see `terms.rs`.
 
@@ -77,7 +78,7 @@ impl Stored {
         let n = transaction.last_insert_rowid();
         transaction.execute_batch(&format!(
             "CREATE TABLE chunk_{n}(
-                doc INTEGER PRIMARY KEY,
+                doc INTEGER PRIMARY KEY AUTOINCREMENT,
                 id NOT NULL UNIQUE,
                 changed INTEGER NOT NULL,
                 length INTEGER NOT NULL,

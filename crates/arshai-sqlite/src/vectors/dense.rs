@@ -19,7 +19,7 @@ pub(super) struct Vectors {
     dimension: usize,
     docs: Vec<u32>,
     values: Vec<f32>,
-    /// 1 / |v|, and 0 for a zero vector.
+    /// See [`inverse`].
     inverse_norms: Vec<f32>,
     largest_norm: f32,
     places: HashMap<u32, usize>,
@@ -44,8 +44,7 @@ impl Vectors {
     /// see [`Ranking::slack`] and [`Vectors::score`].
     pub(super) fn rank(&self, metric: Metric, query: &[f32]) -> Ranking {
         let vectors = self.values.chunks_exact(self.dimension.max(1));
-        let norm = dot(query, query).sqrt();
-        let inverse = if norm > 0.0 { 1.0 / norm } else { 0.0 };
+        let (norm, inverse) = (norm(query), inverse(query));
         let candidates = self.docs.iter().zip(vectors).zip(&self.inverse_norms);
         let candidates = candidates
             .map(|((doc, vector), inverse_norm)| {
@@ -54,6 +53,8 @@ impl Vectors {
                     Metric::Cosine => dot(query, vector) * inverse * inverse_norm,
                     Metric::L2 => -squared_distance(query, vector),
                 };
+                // What is too large or too small for 32 bits on the way is not approximated.
+                let score = if score.is_finite() { score } else { metric.score(query, vector) };
                 Candidate { score, doc: *doc }
             })
             .collect();
@@ -62,7 +63,10 @@ impl Vectors {
         let ranking = Ranking::new(candidates);
         match metric {
             Metric::Cosine => ranking.with_slack(error, 0.0),
-            Metric::InnerProduct => ranking.with_slack(error * norm * self.largest_norm, 0.0),
+            Metric::InnerProduct => {
+                let slack = f64::from(error) * f64::from(norm) * f64::from(self.largest_norm);
+                ranking.with_slack(slack as f32 + f32::MIN_POSITIVE, 0.0)
+            }
             Metric::L2 => ranking.with_slack(f32::MIN_POSITIVE, error),
         }
     }
@@ -98,10 +102,9 @@ impl Vectors {
         for (slot, number) in slot.iter_mut().zip(numbers) {
             *slot = f32::from_le_bytes(*number);
         }
-        let norm = dot(slot, slot).sqrt();
-        self.largest_norm = self.largest_norm.max(norm);
-        if let Some(inverse) = self.inverse_norms.get_mut(place) {
-            *inverse = if norm > 0.0 { 1.0 / norm } else { 0.0 };
+        self.largest_norm = self.largest_norm.max(norm(slot));
+        if let Some(kept) = self.inverse_norms.get_mut(place) {
+            *kept = inverse(slot);
         }
         Ok(())
     }
@@ -183,6 +186,25 @@ fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum(a, b, |a, b| a * b)
+}
+
+/// |v|, also when its square is too large or too small for 32 bits.
+fn norm(vector: &[f32]) -> f32 {
+    let square = dot(vector, vector);
+    match square.is_normal() {
+        true => square.sqrt(),
+        false => vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt() as f32,
+    }
+}
+
+/// 1 / |v|, 0 for a zero vector, and NaN when 32 bits are too narrow to tell.
+fn inverse(vector: &[f32]) -> f32 {
+    let square = dot(vector, vector);
+    match square.is_normal() {
+        true => 1.0 / square.sqrt(),
+        false if vector.iter().all(|value| *value == 0.0) => 0.0,
+        false => f32::NAN,
+    }
 }
 
 fn squared_distance(a: &[f32], b: &[f32]) -> f32 {

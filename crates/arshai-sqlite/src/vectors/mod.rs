@@ -21,6 +21,7 @@ use arshai_core::{
 };
 use async_trait::async_trait;
 use futures_util::future::join;
+use rusqlite::Transaction;
 use tokio::task::spawn_blocking;
 
 pub(crate) use cache::Caches;
@@ -30,6 +31,7 @@ use write::Prepared;
 use crate::{
     file::{self, Handle},
     pool::Pool,
+    session::Filters,
 };
 
 /// A transaction holds at most this many records.
@@ -84,25 +86,33 @@ async fn write_batches(
         let write =
             pool.write(operation, move |transaction, _| write::write(transaction, &name, ready, replace));
         let following = batches.next();
-        let is_last = following.is_none();
+        let following_size = following.as_ref().map(Vec::len);
         let (outcome, following) = join(write, prepare(following.unwrap_or_default())).await;
         match outcome {
             Ok(items) => report.items.extend(items.into_iter().map(|item| match item {
                 ItemOutcome::Failed(error) => ItemOutcome::Failed(error.with_operation(operation)),
                 other => other,
             })),
-            Err(error) if report.written() == 0 => return Err(error),
+            Err(error) => return give_up(report, size, total, error),
+        }
+        let Some(following_size) = following_size else { return Ok(report) };
+        ready = match following {
+            Ok(following) => following,
             Err(error) => {
-                report.items.extend((0..size).map(|_| ItemOutcome::Failed(error.duplicate())));
-                report.items.resize_with(total, || ItemOutcome::NotAttempted);
-                return Ok(report);
+                return give_up(report, following_size, total, error.with_operation(operation));
             }
-        }
-        if is_last {
-            return Ok(report);
-        }
-        ready = following?;
+        };
     }
+}
+
+/// The result when a batch of `size` records failed as a whole after those that `report` tells of.
+fn give_up(mut report: WriteReport, size: usize, total: usize, error: Error) -> Result<WriteReport> {
+    if report.written() == 0 {
+        return Err(error);
+    }
+    report.items.extend((0..size).map(|_| ItemOutcome::Failed(error.duplicate())));
+    report.items.resize_with(total, || ItemOutcome::NotAttempted);
+    Ok(report)
 }
 
 async fn prepare(records: Vec<Record>) -> Result<Vec<Result<Prepared>>> {
@@ -206,18 +216,17 @@ impl VectorStore for SqliteVectors {
     async fn drop_collection(&self, collection: &str) -> Result<bool> {
         const OPERATION: &str = "vectors.drop";
         let name = collection.to_owned();
-        let pool = self.handle.pool(OPERATION)?;
-        let dropped = pool
-            .write(OPERATION, move |transaction, _| {
-                let Some(stored) = Stored::find(transaction, &name)? else { return Ok(None) };
-                stored.drop_tables(transaction)?;
-                Ok(Some(stored.key))
-            })
-            .await?;
-        if let Some(key) = dropped {
-            pool.caches.forget(key);
-        }
-        Ok(dropped.is_some())
+        let work = move |transaction: &Transaction<'_>, _: &Filters| {
+            let Some(stored) = Stored::find(transaction, &name)? else { return Ok(None) };
+            stored.drop_tables(transaction)?;
+            Ok(Some(stored.key))
+        };
+        let forget = |dropped: &Option<i64>, pool: &Pool| {
+            if let Some(key) = dropped {
+                pool.caches.forget(*key);
+            }
+        };
+        Ok(self.handle.pool(OPERATION)?.write_then(OPERATION, work, forget).await?.is_some())
     }
 
     async fn stats(&self, collection: &str) -> Result<CollectionStats> {
@@ -276,5 +285,30 @@ impl VectorStore for SqliteVectors {
 
     async fn close(&self) -> Result<()> {
         self.handle.close("vectors.close").await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arshai_core::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_before_a_failed_batch_is_told() {
+        let error = || Error::new(ErrorKind::Io, "no");
+        let mut report = WriteReport::default();
+        report.items.push(ItemOutcome::Written(7.into()));
+        let report = give_up(report, 2, 4, error()).unwrap();
+        let [
+            ItemOutcome::Written(_),
+            ItemOutcome::Failed(_),
+            ItemOutcome::Failed(_),
+            ItemOutcome::NotAttempted,
+        ] = report.items.as_slice()
+        else {
+            panic!("{report:?}");
+        };
+        assert_eq!(give_up(WriteReport::default(), 2, 4, error()).unwrap_err().kind(), ErrorKind::Io);
     }
 }

@@ -10,7 +10,7 @@ use arshai_core::{
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::{
-    cache::{Cache, Entry, grow},
+    cache::{Cache, Entry, Later, Wait, grow},
     collection::Stored,
     filter_sql::Condition,
     rank::{Candidate, Ranked, Ranking, best_first},
@@ -18,13 +18,16 @@ use super::{
     terms::{Posting, read_postings},
 };
 use crate::{
-    error::Outcome,
+    error::{Failure, Outcome},
     pool::Pool,
     session::{Session, read_id},
 };
 
 /// After so many refused candidates the whole filter is evaluated once instead of row by row.
 const MOST_REFUSED: usize = 2_000;
+
+/// So often a search is made before it takes copies that show later writes than the rest of what it reads.
+const ATTEMPTS: usize = 3;
 
 pub(super) fn run(
     session: &mut Session,
@@ -33,6 +36,23 @@ pub(super) fn run(
     search: &Search,
     deadline: Deadline,
 ) -> Outcome<Vec<Vec<Hit>>> {
+    for _ in 1..ATTEMPTS {
+        let wait = Wait { deadline, later: Later::Refused };
+        match attempt(session, pool, collection, search, wait) {
+            Err(Failure::Overtaken) => {}
+            done => return done,
+        }
+    }
+    attempt(session, pool, collection, search, Wait { deadline, later: Later::Accepted })
+}
+
+fn attempt(
+    session: &mut Session,
+    pool: &Pool,
+    collection: &str,
+    search: &Search,
+    wait: Wait,
+) -> Outcome<Vec<Vec<Hit>>> {
     let filters = session.filters();
     // One transaction: everything below sees the same state of the file.
     let moment = session.connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
@@ -40,13 +60,13 @@ pub(super) fn run(
     search.validate(stored.spec.dimension)?;
     let condition = search.filter.as_ref().map(Condition::new).transpose()?;
     filters.set(condition.as_ref().map(|condition| condition.matched.clone()).unwrap_or_default());
-    let cache = pool.caches.of(stored.key);
+    let cache = pool.caches.of(stored.key, &moment)?;
     let searcher =
-        Searcher { connection: &moment, stored: &stored, cache: &cache, condition: condition.as_ref() };
+        Searcher { connection: &moment, stored: &stored, cache: &cache, condition: condition.as_ref(), wait };
     search
         .queries
         .iter()
-        .map(|query| match deadline.is_past() {
+        .map(|query| match wait.deadline.is_past() {
             true => Err(Deadline::error("vectors.search", Effect::NotApplied).into()),
             false => searcher.query(search, query),
         })
@@ -58,6 +78,7 @@ struct Searcher<'a> {
     stored: &'a Stored,
     cache: &'a Cache,
     condition: Option<&'a Condition>,
+    wait: Wait,
 }
 
 impl Searcher<'_> {
@@ -104,7 +125,7 @@ impl Searcher<'_> {
                 .with_context("collection", &spec.name)
                 .into());
         }
-        self.cache.vectors.with(self.connection, self.stored, |vectors| {
+        self.cache.vectors.with(self.connection, self.stored, self.wait, |vectors| {
             let mut acceptor = Acceptor::new(self);
             let mut ranked = vectors.rank(spec.metric, vector).best(wanted, |doc| acceptor.accept(doc))?;
             for ranked in &mut ranked {
@@ -133,7 +154,7 @@ impl Searcher<'_> {
         let average =
             if total > 0 { u64::try_from(self.stored.terms).unwrap_or(0) as f32 / total as f32 } else { 0.0 };
         let bm25 = Bm25 { total, average_length: average };
-        self.cache.lengths.with(self.connection, self.stored, |lengths| {
+        self.cache.lengths.with(self.connection, self.stored, self.wait, |lengths| {
             let mut scores: Vec<f32> = Vec::new();
             grow(&mut scores, lengths.end(), 0.0)?;
             let mut touched: Vec<u32> = Vec::new();
@@ -293,10 +314,10 @@ pub(super) fn check_filter(filter: Option<&Filter>) -> arshai_core::Result<()> {
     Condition::optional(filter).map(|_| ())
 }
 
-fn no_sparse() -> crate::error::Failure {
+fn no_sparse() -> Failure {
     Error::unsupported("the SQLite store has no sparse vectors; use dense, text or hybrid search").into()
 }
 
-fn unknown_query() -> crate::error::Failure {
+fn unknown_query() -> Failure {
     Error::unsupported("the SQLite store does not know this kind of query").into()
 }

@@ -86,6 +86,10 @@ impl Stored {
         match (record.id.clone(), self.spec.id) {
             (Some(Id::Text(id)), IdKind::Text) if !id.is_empty() => Ok(Id::Text(id)),
             (Some(Id::Int(id)), IdKind::Int | IdKind::AutoInt) => Ok(Id::Int(id)),
+            // A larger one does not exist, and this one may be taken.
+            (None, IdKind::AutoInt) if self.next_id == i64::MAX => {
+                Err(Error::new(ErrorKind::Exhausted, "no integer key is left").with_retryable(false))
+            }
             (None, IdKind::AutoInt) => Ok(Id::Int(self.next_id)),
             (id, kind) => Err(Error::invalid("the record's key does not fit the collection")
                 .with_context(

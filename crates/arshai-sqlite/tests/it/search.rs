@@ -4,7 +4,7 @@ use arshai_core::{
     ErrorKind, Filter,
     filter::Field,
     vector::{
-        CollectionSpec, IdKind, InMemoryVectors, Query, Record, Search, Selection, VectorStore,
+        CollectionSpec, IdKind, InMemoryVectors, Metric, Query, Record, Search, Selection, VectorStore,
         VectorStoreExt,
     },
 };
@@ -148,6 +148,52 @@ async fn keys_the_store_chose_are_never_given_twice() {
     store.delete("c", &Selection::Ids(first.clone())).await.unwrap();
     let second = store.insert("c", vec![Record::new("z")]).await.unwrap().into_complete().unwrap();
     assert!(second[0] > first[1], "{first:?} {second:?}");
+}
+
+#[tokio::test]
+async fn the_largest_key_is_never_written_over_by_one_the_store_chose() {
+    let fixture = Fixture::new().await;
+    let store = fixture.file.vectors();
+    store.open(&CollectionSpec::new("c").with_id(IdKind::AutoInt)).await.unwrap();
+    put(&store, "c", vec![Record::new("kept").with_id(i64::MAX)]).await;
+    let records = vec![Record::new("x"), Record::new("y").with_id(5)];
+    let report = store.upsert("c", records).await.unwrap();
+    let (_, error) = report.failed().next().unwrap();
+    assert_eq!((error.kind(), report.written()), (ErrorKind::Exhausted, 1), "{error}");
+    assert_eq!(ids(&store.search_one("c", Query::text("kept"), 3).await.unwrap()), [i64::MAX.to_string()]);
+}
+
+#[tokio::test]
+async fn vectors_of_any_size_rank_as_in_the_reference() {
+    let fixture = Fixture::new().await;
+    let sizes = [1e-40_f32, 1e-30, 1e-19, 1.0, 1e19, 1e30, 3e38];
+    let directions = [[1.0_f32, 0.0, 0.0], [0.6, 0.8, 0.0], [-0.5, 0.5, 0.7], [-1.0, 0.1, 0.0]];
+    let vectors: Vec<Vec<f32>> = sizes
+        .iter()
+        .flat_map(|size| directions.map(|direction| direction.map(|value| value * size).to_vec()))
+        .chain([vec![0.0; 3]])
+        .collect();
+    for metric in [Metric::Cosine, Metric::InnerProduct, Metric::L2] {
+        let (store, reference) = (fixture.file.vectors(), InMemoryVectors::new());
+        let name = metric.to_string();
+        let spec = CollectionSpec::new(&name).with_dense(3).with_metric(metric);
+        store.open(&spec).await.unwrap();
+        reference.open(&spec).await.unwrap();
+        let records: Vec<Record> = vectors
+            .iter()
+            .enumerate()
+            .map(|(n, vector)| Record::new("x").with_id(format!("{n:02}")).with_dense(vector.clone()))
+            .collect();
+        put(&store, &name, records.clone()).await;
+        reference.upsert(&name, records).await.unwrap().into_complete().unwrap();
+        for query in &vectors {
+            for limit in [1, 5, 100] {
+                let search = Search::new(Query::dense(query.clone())).limit(limit);
+                let expected = reference.search(&name, &search).await.unwrap();
+                assert_eq!(store.search(&name, &search).await.unwrap(), expected, "{metric} {query:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -91,3 +91,26 @@ async fn a_lock_held_by_another_program_ends_the_wait_at_the_deadline() {
     other.execute_batch("ROLLBACK").unwrap();
     memory.update(&key, "x").await.unwrap();
 }
+
+#[tokio::test]
+async fn a_close_that_could_not_wait_long_enough_leaves_the_file_open() {
+    let fixture = Fixture::new().await;
+    let memory = fixture.file.memory();
+    let other = rusqlite::Connection::open(fixture.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let key = MemoryKey::new("c").unwrap();
+    let close = async {
+        // By then the write waits for the other program's lock.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let short = Deadline::after(Duration::from_millis(50));
+        let error = short.scope(fixture.file.close()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        fixture.file.health().await.unwrap();
+        other.execute_batch("ROLLBACK").unwrap();
+    };
+    let (written, ()) = tokio::join!(memory.update(&key, "x"), close);
+    written.unwrap();
+    assert_eq!(memory.retrieve(&key).await.unwrap().unwrap().text, "x");
+    fixture.file.close().await.unwrap();
+    assert_eq!(fixture.file.health().await.unwrap_err().kind(), ErrorKind::Closed);
+}
