@@ -6,8 +6,9 @@ use arshai_core::{Error, ErrorKind, vector::Metric};
 use rusqlite::Connection;
 
 use super::{
-    cache::{Refresh, grow},
+    cache::grow,
     collection::Stored,
+    copied::Refresh,
     rank::{Candidate, Ranking},
 };
 use crate::error::Outcome;

@@ -2,6 +2,7 @@
 
 mod cache;
 mod collection;
+mod copied;
 mod dense;
 mod filter_sql;
 mod rank;

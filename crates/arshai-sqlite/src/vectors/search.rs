@@ -10,8 +10,9 @@ use arshai_core::{
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::{
-    cache::{Cache, Entry, Later, Wait, grow},
+    cache::{Cache, Entry, grow},
     collection::Stored,
+    copied::{Later, Wait},
     filter_sql::Condition,
     rank::{Candidate, Ranked, Ranking, best_first},
     rows::parse_metadata,

@@ -5,7 +5,7 @@ use std::{process::Command, time::Duration};
 use arshai_core::{
     Deadline, Effect, ErrorKind,
     memory::{MemoryKey, MemoryStoreExt},
-    vector::{CollectionSpec, Query, Record, Selection, VectorStore, VectorStoreExt},
+    vector::{CollectionSpec, Metric, Query, Record, Search, Selection, VectorStore, VectorStoreExt},
 };
 use arshai_sqlite::{SqliteConfig, SqliteFile};
 
@@ -113,4 +113,36 @@ async fn a_close_that_could_not_wait_long_enough_leaves_the_file_open() {
     assert_eq!(memory.retrieve(&key).await.unwrap().unwrap().text, "x");
     fixture.file.close().await.unwrap();
     assert_eq!(fixture.file.health().await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_score_is_never_that_of_another_record() {
+    let fixture = Fixture::new().await;
+    let store = fixture.file.vectors();
+    let spec = CollectionSpec::new("c").with_dense(1).with_metric(Metric::InnerProduct);
+    store.open(&spec).await.unwrap();
+    let (done, _) = tokio::sync::watch::channel(false);
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, done) = (store.clone(), done.subscribe());
+            tokio::spawn(async move {
+                while !*done.borrow() {
+                    // Many queries, so that others write and search meanwhile.
+                    let search = Search::many(vec![Query::dense([1.0]); 200]).limit(3);
+                    for hit in store.search("c", &search).await.unwrap().concat() {
+                        assert_eq!(hit.id.to_string(), hit.score.to_string());
+                    }
+                }
+            })
+        })
+        .collect();
+    for n in 1..150_u8 {
+        let id = n.to_string();
+        put(&store, "c", vec![Record::new("x").with_id(id.as_str()).with_dense(vec![f32::from(n)])]).await;
+        assert_eq!(store.delete("c", &Selection::Ids(vec![id.into()])).await.unwrap(), 1);
+    }
+    done.send_replace(true);
+    for reader in readers {
+        reader.await.unwrap();
+    }
 }
