@@ -1,17 +1,18 @@
 //! Benchmarks that print the product's figures, each beside its target; the exit status says whether all were met.
 //!
-//! Usage: `cargo xtask bench [memory] [ingest] [cli]…` (all when none is named).
+//! Usage: `cargo xtask bench [memory] [ingest] [local] [cli]…` (all when none is named).
 
 mod cli;
 mod corpus;
 mod figure;
 mod ingest;
+mod local;
 mod memory;
 
 use anyhow::{Result, bail};
 use figure::Figures;
 
-const ALL: [&str; 3] = ["memory", "ingest", "cli"];
+const ALL: [&str; 4] = ["memory", "ingest", "local", "cli"];
 
 fn main() -> Result<()> {
     let asked: Vec<String> = std::env::args().skip(1).collect();
@@ -25,6 +26,7 @@ fn main() -> Result<()> {
         match *name {
             "memory" => runtime.block_on(memory::run(&mut figures))?,
             "ingest" => runtime.block_on(ingest::run(&mut figures))?,
+            "local" => runtime.block_on(local::run(&mut figures))?,
             _ => runtime.block_on(cli::run(&mut figures))?,
         }
     }

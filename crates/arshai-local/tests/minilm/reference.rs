@@ -1,0 +1,42 @@
+//! Agreement with the full-precision model, by `reference.py`.
+
+use arshai_local::{MiniLmConfig, TooLong};
+use serde_json::Value;
+
+use crate::{cosine, open, vectors};
+
+#[tokio::test]
+async fn vectors_agree_with_the_full_precision_model() {
+    let entries: Vec<Value> = serde_json::from_str(include_str!("reference.json")).unwrap();
+    let texts: Vec<&str> = entries.iter().map(|entry| entry["text"].as_str().unwrap()).collect();
+    let values: Vec<f32> = include_bytes!("reference.f32")
+        .chunks_exact(4)
+        .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
+        .collect();
+    let expected: Vec<&[f32]> = values.chunks_exact(384).collect();
+    assert_eq!((texts.len(), expected.len()), (50, 50));
+
+    let embedder = open(MiniLmConfig::default().with_too_long(TooLong::Truncate)).await;
+    let found = vectors(&embedder, &texts).await;
+    let scores: Vec<f32> =
+        found.iter().zip(&expected).map(|(found, expected)| cosine(found, expected)).collect();
+    let mean = scores.iter().sum::<f32>() / 50.0;
+    let (worst, least) = texts.iter().zip(&scores).min_by(|(_, a), (_, b)| a.total_cmp(b)).unwrap();
+    println!("cosine to full precision: mean {mean:.5}, least {least:.5} for {worst:?}");
+    assert!(*least >= 0.98, "{least} for {worst:?}");
+    assert!(mean >= 0.99, "{mean}");
+}
+
+/// The number of tokens follows from the ids, so one wrong id of a text is very likely seen here.
+#[tokio::test]
+async fn texts_have_as_many_tokens_as_the_tokenizers_package_says() {
+    use arshai_core::embed::{Embedder as _, Input};
+
+    let entries: Vec<Value> = serde_json::from_str(include_str!("reference.json")).unwrap();
+    let embedder = open(MiniLmConfig::default().with_max_tokens(512)).await;
+    for entry in entries {
+        let text = entry["text"].as_str().unwrap();
+        let batch = embedder.embed(&[text], Input::Document).await.unwrap();
+        assert_eq!(batch.tokens, Some(entry["ids"].as_array().unwrap().len() as u64), "{text:?}");
+    }
+}
