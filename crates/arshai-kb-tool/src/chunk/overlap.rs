@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::pieces::without_breaks;
+use super::pieces::{is_border, without_breaks};
 
 /// The start of the last whole sentences (or, when none begins there, words) in the last `budget` characters of
 /// `before`; `None` when nothing whole fits.
@@ -18,7 +18,8 @@ pub(super) fn start(text: &str, before: &Range<usize>, budget: usize) -> Option<
     }
     let window = slice.get(offset..)?;
     let plain = without_breaks(window);
-    let sentence = plain.split_sentence_bound_indices().map(|(at, _)| at).find(|at| *at > 0);
+    let whole = |at: &usize| *at > 0 && is_border(slice, offset + at);
+    let sentence = plain.split_sentence_bound_indices().map(|(at, _)| at).find(whole);
     let word = || {
         let space = window.find(char::is_whitespace)?;
         let rest = window.get(space..)?;

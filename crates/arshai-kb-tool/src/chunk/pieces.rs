@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use unicode_segmentation::UnicodeSegmentation as _;
+use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 
 use super::blocks::{Block, Kind};
 
@@ -20,6 +20,12 @@ pub(super) fn pieces(text: &str, block: &Block, limit: usize) -> Vec<Range<usize
 /// The text with every line break as a space, byte for byte: a wrapped line does not end a sentence.
 pub(super) fn without_breaks(text: &str) -> Cow<'_, str> {
     if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ").into() } else { text.into() }
+}
+
+/// Whether no character that people see as one is cut at `at`. Sentences and words may end inside one: their rules know
+/// fewer marks.
+pub(super) fn is_border(text: &str, at: usize) -> bool {
+    GraphemeCursor::new(at, text.len(), true).is_boundary(text, 0).unwrap_or(true)
 }
 
 /// The rules for the end of a sentence look ahead without bound, so that hostile text takes quadratic time; they see
@@ -54,10 +60,14 @@ struct Cutter<'a> {
 impl Cutter<'_> {
     /// Takes the lengths of consecutive units in bytes; a unit that is too long is cut further.
     fn cut(&mut self, lengths: impl Iterator<Item = usize>) {
-        let mut at = 0;
+        let (mut at, mut end) = (0, 0);
         for length in lengths {
-            let unit = at..at + length;
-            at = unit.end;
+            end += length;
+            if !is_border(self.slice, end) {
+                continue;
+            }
+            let unit = at..end;
+            at = end;
             if self.chars(&unit) <= self.limit {
                 self.push(unit);
             } else {
@@ -69,11 +79,19 @@ impl Cutter<'_> {
     fn cut_words(&mut self, unit: Range<usize>) {
         let Some(slice) = self.slice.get(unit.clone()) else { return };
         let mut group = Group::at(unit.start);
-        for (offset, word) in slice.split_word_bound_indices() {
+        let mut offset = 0;
+        for (at, bounded) in slice.split_word_bound_indices() {
+            let end = at + bounded.len();
+            if !is_border(slice, end) {
+                continue;
+            }
+            let word = slice.get(offset..end).unwrap_or_default();
+            let start = unit.start + offset;
+            offset = end;
             let chars = word.chars().count();
             if chars > self.limit {
                 self.push(group.take());
-                self.cut_graphemes(unit.start + offset, word);
+                self.cut_graphemes(start, word);
                 group = Group::at(group.range.end + word.len());
                 continue;
             }
