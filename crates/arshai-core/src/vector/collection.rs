@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use super::{Id, Record, search::check_dimension};
+use crate::{Error, ErrorKind, Result};
 
 /// How two dense vectors are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -212,6 +213,38 @@ impl CollectionSpec {
         }
         Ok(())
     }
+
+    /// The key under which a record that is valid in itself ([`Record::validate`]) is written here: its own, or
+    /// `next_id` where the store chooses. Backends call it for each record, so that all refuse the same ones.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] when its key or vectors do not fit the collection; [`ErrorKind::Exhausted`] when
+    /// `next_id` is the last integer, which may be taken.
+    pub fn key_for(&self, record: &Record, next_id: i64) -> Result<Id> {
+        match (&record.dense, self.dimension) {
+            (Some(vector), Some(dimension)) => check_dimension(vector, dimension)?,
+            (Some(_), None) => return Err(Error::invalid("the collection has no dense vectors")),
+            (None, _) => {}
+        }
+        if record.sparse.is_some() && !self.sparse {
+            return Err(Error::invalid("the collection has no sparse vectors"));
+        }
+        match (record.id.clone(), self.id) {
+            (Some(Id::Text(id)), IdKind::Text) if !id.is_empty() => Ok(Id::Text(id)),
+            (Some(Id::Int(id)), IdKind::Int | IdKind::AutoInt) => Ok(Id::Int(id)),
+            (None, IdKind::AutoInt) if next_id == i64::MAX => {
+                Err(Error::new(ErrorKind::Exhausted, "no integer key is left").with_retryable(false))
+            }
+            (None, IdKind::AutoInt) => Ok(Id::Int(next_id)),
+            (id, kind) => Err(Error::invalid("the record's key does not fit the collection")
+                .with_context(
+                    "key",
+                    id.map_or("none".to_owned(), |id| id.to_string().escape_debug().to_string()),
+                )
+                .with_context("collection", format!("{kind:?}"))),
+        }
+    }
 }
 
 /// A collection as it stands in the store.
@@ -238,14 +271,14 @@ impl Collection {
     ///
     /// # Errors
     ///
-    /// [`crate::ErrorKind::AlreadyExists`] when the dimension, the kind of key or the embedder differ.
+    /// [`ErrorKind::AlreadyExists`] when the dimension, the kind of key or the embedder differ.
     pub fn adopt(existing: CollectionSpec, wanted: &CollectionSpec, can_gain_dense: bool) -> Result<Self> {
         let mut this = Self::new(existing);
         // The embedder first: whether it is news depends on there being vectors.
         this.adopt_embedder(wanted)?;
         this.adopt_dimension(wanted, can_gain_dense)?;
         let differs = |what: &str, ours: &dyn fmt::Display, theirs: &dyn fmt::Display| {
-            Error::new(crate::ErrorKind::AlreadyExists, format!("the collection exists with another {what}"))
+            Error::new(ErrorKind::AlreadyExists, format!("the collection exists with another {what}"))
                 .with_context("collection", &wanted.name)
                 .with_context("asked", ours)
                 .with_context("existing", theirs)
@@ -274,24 +307,22 @@ impl Collection {
 
     fn adopt_dimension(&mut self, wanted: &CollectionSpec, can_gain_dense: bool) -> Result<()> {
         match (self.spec.dimension, wanted.dimension) {
-            (Some(have), Some(want)) if have != want => Err(Error::new(
-                crate::ErrorKind::AlreadyExists,
-                "the collection exists with another dimension",
-            )
-            .with_context("collection", &wanted.name)
-            .with_context("asked", want)
-            .with_context("existing", have)),
+            (Some(have), Some(want)) if have != want => {
+                Err(Error::new(ErrorKind::AlreadyExists, "the collection exists with another dimension")
+                    .with_context("collection", &wanted.name)
+                    .with_context("asked", want)
+                    .with_context("existing", have))
+            }
             (None, Some(_)) if can_gain_dense => {
                 self.spec.dimension = wanted.dimension;
                 self.spec.metric = wanted.metric;
                 Ok(())
             }
-            (None, Some(want)) => Err(Error::new(
-                crate::ErrorKind::AlreadyExists,
-                "the collection exists without dense vectors",
-            )
-            .with_context("collection", &wanted.name)
-            .with_context("asked", want)),
+            (None, Some(want)) => {
+                Err(Error::new(ErrorKind::AlreadyExists, "the collection exists without dense vectors")
+                    .with_context("collection", &wanted.name)
+                    .with_context("asked", want))
+            }
             _ => Ok(()),
         }
     }
@@ -299,7 +330,7 @@ impl Collection {
     fn adopt_embedder(&mut self, wanted: &CollectionSpec) -> Result<()> {
         match (&self.spec.embedder, &wanted.embedder) {
             (Some(have), Some(want)) if have != want => Err(Error::new(
-                crate::ErrorKind::AlreadyExists,
+                ErrorKind::AlreadyExists,
                 "the collection holds vectors of another embedder; use that embedder, another collection, \
                  or drop the collection and ingest again",
             )
@@ -386,5 +417,13 @@ mod tests {
         assert!(Metric::L2.score(&[1.0], &[1.0]).is_sign_positive());
         assert!(Metric::InnerProduct.score(&[-0.0], &[1.0]).is_sign_positive());
         assert!(Metric::Cosine.score(&[-0.0, 1.0], &[1.0, 0.0]).is_sign_positive());
+    }
+
+    #[test]
+    fn the_last_integer_key_is_never_given_out() {
+        let spec = CollectionSpec::new("c").with_id(IdKind::AutoInt);
+        let record = Record::new("text");
+        assert_eq!(spec.key_for(&record, 7).unwrap(), Id::Int(7));
+        assert_eq!(spec.key_for(&record, i64::MAX).unwrap_err().kind(), ErrorKind::Exhausted);
     }
 }

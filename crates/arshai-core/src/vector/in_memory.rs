@@ -8,10 +8,9 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    Capabilities, Collection, CollectionSpec, CollectionStats, Hit, Id, IdKind, ItemOutcome, LegQuery,
-    Output, Query, Record, Row, RowPage, RowQuery, Search, Selection, VectorStore, WriteReport,
+    Capabilities, Collection, CollectionSpec, CollectionStats, Hit, Id, ItemOutcome, LegQuery, Output, Query,
+    Record, Row, RowPage, RowQuery, Search, Selection, VectorStore, WriteReport,
     fusion::{best_first, fuse},
-    search::validate_dense,
 };
 use crate::{
     Error, ErrorKind, Filter, Result,
@@ -117,25 +116,7 @@ impl Stored {
 
     fn write(&mut self, record: Record, replace: bool) -> Result<Id> {
         record.validate()?;
-        if let Some(vector) = &record.dense {
-            match self.spec.dimension {
-                Some(dimension) => validate_dense(vector, Some(dimension))?,
-                None => return Err(Error::invalid("the collection has no dense vectors")),
-            }
-        }
-        if record.sparse.is_some() && !self.spec.sparse {
-            return Err(Error::invalid("the collection has no sparse vectors"));
-        }
-        let id = match (record.id.clone(), self.spec.id) {
-            (Some(Id::Text(id)), IdKind::Text) if !id.is_empty() => Id::Text(id),
-            (Some(Id::Int(id)), IdKind::Int | IdKind::AutoInt) => Id::Int(id),
-            (None, IdKind::AutoInt) => Id::Int(self.next_id),
-            (id, kind) => {
-                return Err(Error::invalid("the record's key does not fit the collection")
-                    .with_context("key", id.map_or("none".to_owned(), |id| id.to_string()))
-                    .with_context("collection", format!("{kind:?}")));
-            }
-        };
+        let id = self.spec.key_for(&record, self.next_id)?;
         if !replace && self.rows.contains_key(&id) {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,

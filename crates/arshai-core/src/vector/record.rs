@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::search::check_finite;
 use crate::{Error, Result};
 
 /// A record's primary key. Integers sort before texts.
@@ -149,14 +150,16 @@ impl Record {
         self
     }
 
-    /// Checks that what is written can be read again. Backends call it for each record before it is sent; a record
+    /// Checks what can be known without the collection. Backends call it for each record before it is sent; a record
     /// that fails fails alone.
     ///
     /// # Errors
     ///
-    /// [`crate::ErrorKind::InvalidInput`] when the metadata is nested deeper than 100 levels.
+    /// [`crate::ErrorKind::InvalidInput`] when the metadata is nested deeper than 100 levels, or the dense vector
+    /// holds a value that is not finite.
     pub fn validate(&self) -> Result<()> {
-        validate_metadata(&self.metadata)
+        validate_metadata(&self.metadata)?;
+        self.dense.as_deref().map_or(Ok(()), check_finite)
     }
 }
 

@@ -163,16 +163,27 @@ impl Query {
 /// # Errors
 ///
 /// [`crate::ErrorKind::InvalidInput`] for a wrong length or a value that is not finite.
-pub(crate) fn validate_dense(vector: &[f32], dimension: Option<usize>) -> Result<()> {
-    if let Some(dimension) = dimension.filter(|dimension| *dimension != vector.len()) {
-        return Err(Error::invalid("the vector has the wrong dimension")
-            .with_context("given", vector.len())
-            .with_context("collection", dimension));
+fn validate_dense(vector: &[f32], dimension: Option<usize>) -> Result<()> {
+    if let Some(dimension) = dimension {
+        check_dimension(vector, dimension)?;
     }
-    if vector.iter().any(|value| !value.is_finite()) {
-        return Err(Error::invalid("the vector holds a value that is not finite (NaN or infinity)"));
+    check_finite(vector)
+}
+
+pub(super) fn check_dimension(vector: &[f32], dimension: usize) -> Result<()> {
+    if vector.len() == dimension {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::invalid("the vector has the wrong dimension")
+        .with_context("given", vector.len())
+        .with_context("collection", dimension))
+}
+
+pub(super) fn check_finite(vector: &[f32]) -> Result<()> {
+    if vector.iter().all(|value| value.is_finite()) {
+        return Ok(());
+    }
+    Err(Error::invalid("the vector holds a value that is not finite (NaN or infinity)"))
 }
 
 /// One leg of a hybrid query.

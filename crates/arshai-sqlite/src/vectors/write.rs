@@ -2,7 +2,7 @@
 
 use arshai_core::{
     Error, ErrorKind, Filter, Result,
-    vector::{Id, IdKind, ItemOutcome, Record, Selection},
+    vector::{Id, ItemOutcome, Record, Selection},
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -28,12 +28,6 @@ pub(super) fn prepare(records: Vec<Record>) -> Vec<Result<Prepared>> {
 
 fn prepare_one(record: Record) -> Result<Prepared> {
     record.validate()?;
-    if record.sparse.is_some() {
-        return Err(Error::invalid("the collection has no sparse vectors"));
-    }
-    if record.dense.iter().flatten().any(|value| !value.is_finite()) {
-        return Err(Error::invalid("the vector holds a value that is not finite (NaN or infinity)"));
-    }
     let metadata = serde_json::to_string(&record.metadata)
         .map_err(|error| Error::invalid("the metadata cannot be written as JSON").with_source(error))?;
     if record.text.len() + metadata.len() > LARGEST_RECORD {
@@ -57,7 +51,8 @@ pub(super) fn write(
     stored.generation += 1;
     let mut outcomes = Vec::with_capacity(batch.len());
     for prepared in batch {
-        let checked = prepared.and_then(|prepared| Ok((stored.choose_id(&prepared.record)?, prepared)));
+        let checked = prepared
+            .and_then(|prepared| Ok((stored.spec.key_for(&prepared.record, stored.next_id)?, prepared)));
         outcomes.push(match checked {
             Err(error) => ItemOutcome::Failed(error),
             Ok((id, prepared)) => match put(transaction, &mut stored, &id, prepared, replace)? {
@@ -68,37 +63,6 @@ pub(super) fn write(
     }
     stored.save(transaction)?;
     Ok(outcomes)
-}
-
-impl Stored {
-    fn choose_id(&self, record: &Record) -> Result<Id> {
-        if let Some(vector) = &record.dense {
-            match self.spec.dimension {
-                None => return Err(Error::invalid("the collection has no dense vectors")),
-                Some(dimension) if dimension != vector.len() => {
-                    return Err(Error::invalid("the vector has the wrong dimension")
-                        .with_context("given", vector.len())
-                        .with_context("collection", dimension));
-                }
-                Some(_) => {}
-            }
-        }
-        match (record.id.clone(), self.spec.id) {
-            (Some(Id::Text(id)), IdKind::Text) if !id.is_empty() => Ok(Id::Text(id)),
-            (Some(Id::Int(id)), IdKind::Int | IdKind::AutoInt) => Ok(Id::Int(id)),
-            // A larger one does not exist, and this one may be taken.
-            (None, IdKind::AutoInt) if self.next_id == i64::MAX => {
-                Err(Error::new(ErrorKind::Exhausted, "no integer key is left").with_retryable(false))
-            }
-            (None, IdKind::AutoInt) => Ok(Id::Int(self.next_id)),
-            (id, kind) => Err(Error::invalid("the record's key does not fit the collection")
-                .with_context(
-                    "key",
-                    id.map_or("none".to_owned(), |id| id.to_string().escape_debug().to_string()),
-                )
-                .with_context("collection", format!("{kind:?}"))),
-        }
-    }
 }
 
 fn put(
