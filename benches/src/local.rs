@@ -23,16 +23,7 @@ const ROUNDS: usize = 5;
 const QUESTIONS: usize = 200;
 
 pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
-    let weights = tokio::task::spawn_blocking(|| {
-        let mut told = false;
-        Weights::fetch_into(folder()?, move |progress| {
-            if !std::mem::replace(&mut told, true) {
-                println!("fetching {} bytes", progress.total);
-            }
-        })
-        .context("fetching the model")
-    });
-    let weights = weights.await??;
+    let weights = weights().await?;
     let before = resident();
     let started = Instant::now();
     let embedder = MiniLmEmbedder::open(weights.clone(), MiniLmConfig::default()).await?;
@@ -78,13 +69,36 @@ pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
+/// The embedder, its weights fetched when they are not there.
+pub(crate) async fn embedder() -> Result<MiniLmEmbedder> {
+    Ok(MiniLmEmbedder::open(weights().await?, MiniLmConfig::default()).await?)
+}
+
+async fn weights() -> Result<Weights> {
+    let fetched = tokio::task::spawn_blocking(|| {
+        let mut told = false;
+        Weights::fetch_into(folder()?, move |progress| {
+            if !std::mem::replace(&mut told, true) {
+                println!("fetching {} bytes", progress.total);
+            }
+        })
+        .context("fetching the model")
+    });
+    fetched.await?
+}
+
 /// `ARSHAI_MODEL_DIR`, else `models` in the target folder, where the tests keep it too.
 fn folder() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os("ARSHAI_MODEL_DIR") {
         return Ok(folder.into());
     }
+    Ok(target()?.join("models"))
+}
+
+/// The target folder, for what is kept from one run to the next.
+pub(crate) fn target() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
-    Ok(program.ancestors().nth(2).context("the target folder")?.join("models"))
+    Ok(program.ancestors().nth(2).context("the target folder")?.to_owned())
 }
 
 /// Texts of 8 to 256 tokens, every length as often as any other.

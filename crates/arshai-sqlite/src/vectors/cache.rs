@@ -1,4 +1,4 @@
-//! What is kept in memory of each collection: lengths, vectors, and the entries of terms asked for lately.
+//! What is kept in memory of each collection: lengths, coded vectors, and the entries of terms asked for lately.
 //!
 //! Every copy knows the generation it shows. A reader whose transaction sees a later one brings the copy up to date
 //! first; one whose copy is later than its transaction begins again with a new transaction.

@@ -1,29 +1,34 @@
-//! Exact vector search over a copy of the vectors in memory.
+//! Exact vector search over a coded copy of the vectors in memory.
 
 use std::collections::HashMap;
 
-use arshai_core::{Error, ErrorKind, vector::Metric};
-use rusqlite::Connection;
+use arshai_core::{Deadline, Effect, Error, ErrorKind, vector::Metric};
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
 use super::{
     cache::grow,
+    codes::{BLOCK, CodedQuery, Shape, encode},
     collection::Stored,
     copied::Refresh,
-    rank::{Candidate, Ranking},
 };
 use crate::error::Outcome;
 
-/// Every vector of a collection, one after the other.
+/// How many vectors are read between two looks at the clock.
+const READ_PER_LOOK: u32 = 64;
+
+/// Every vector of a collection, coded, one after the other.
 #[derive(Debug)]
 pub(super) struct Vectors {
     generation: i64,
     dimension: usize,
     docs: Vec<u32>,
-    values: Vec<f32>,
-    /// See [`inverse`].
-    inverse_norms: Vec<f32>,
-    largest_norm: f32,
-    places: HashMap<u32, usize>,
+    /// The upper bits of their codes, and the lower ones.
+    upper: Vec<u8>,
+    lower: Vec<u8>,
+    shapes: Vec<Shape>,
+    places: HashMap<u32, u32>,
+    /// The vector that is being put.
+    vector: Vec<f32>,
 }
 
 impl Default for Vectors {
@@ -32,95 +37,81 @@ impl Default for Vectors {
             generation: -1,
             dimension: 0,
             docs: Vec::new(),
-            values: Vec::new(),
-            inverse_norms: Vec::new(),
-            largest_norm: 0.0,
+            upper: Vec::new(),
+            lower: Vec::new(),
+            shapes: Vec::new(),
             places: HashMap::new(),
+            vector: Vec::new(),
         }
     }
 }
 
 impl Vectors {
-    /// Every vector by its approximate score. The exact score, core's own, is computed for the few that may win:
-    /// see [`Ranking::slack`] and [`Vectors::score`].
-    pub(super) fn rank(&self, metric: Metric, query: &[f32]) -> Ranking {
-        let vectors = self.values.chunks_exact(self.dimension.max(1));
-        let (norm, inverse) = (norm(query), inverse(query));
-        let candidates = self.docs.iter().zip(vectors).zip(&self.inverse_norms);
-        let candidates = candidates
-            .map(|((doc, vector), inverse_norm)| {
-                let score = match metric {
-                    Metric::InnerProduct => dot(query, vector),
-                    Metric::Cosine => dot(query, vector) * inverse * inverse_norm,
-                    Metric::L2 => -squared_distance(query, vector),
-                };
-                // What is too large or too small for 32 bits on the way is not approximated.
-                let score = if score.is_finite() { score } else { metric.score(query, vector) };
-                Candidate { score, doc: *doc }
-            })
-            .collect();
-        // Both sums of n products differ from the true one by at most n·ε·|a|·|b|.
-        let error = 4.0 * (self.dimension as f32 + 8.0) * f32::EPSILON;
-        let ranking = Ranking::new(candidates);
-        match metric {
-            Metric::Cosine => ranking.with_slack(error, 0.0),
-            Metric::InnerProduct => {
-                let slack = f64::from(error) * f64::from(norm) * f64::from(self.largest_norm);
-                ranking.with_slack(slack as f32 + f32::MIN_POSITIVE, 0.0)
-            }
-            Metric::L2 => ranking.with_slack(f32::MIN_POSITIVE, error),
-        }
+    /// The document number of each.
+    pub(super) fn docs(&self) -> &[u32] {
+        &self.docs
     }
 
-    /// The exact score of one chunk's vector.
-    pub(super) fn score(&self, metric: Metric, query: &[f32], doc: u32) -> Option<f32> {
-        let start = self.places.get(&doc)?.checked_mul(self.dimension)?;
-        let vector = self.values.get(start..start.checked_add(self.dimension)?)?;
-        Some(metric.score(query, vector))
+    /// What is kept of each beside its codes.
+    pub(super) fn shapes(&self) -> &[Shape] {
+        &self.shapes
+    }
+
+    /// The upper bits of the codes of each, [`Vectors::stride`] of them.
+    pub(super) fn upper(&self) -> &[u8] {
+        &self.upper
+    }
+
+    pub(super) fn stride(&self) -> usize {
+        self.dimension.next_multiple_of(BLOCK).max(BLOCK)
+    }
+
+    /// The closest bound that the copy can tell of a score.
+    pub(super) fn fine_bound(&self, query: &CodedQuery, doc: u32) -> Option<f32> {
+        let (place, stride) = (*self.places.get(&doc)? as usize, self.stride());
+        let upper = self.upper.get(place * stride..(place + 1) * stride)?;
+        let lower = self.lower.get(place * stride / 2..(place + 1) * stride / 2)?;
+        Some(query.fine_bound(upper, lower, self.shapes.get(place)?))
     }
 
     fn put(&mut self, doc: u32, bytes: &[u8]) -> Outcome<()> {
-        let (numbers, rest) = bytes.as_chunks::<4>();
-        if numbers.len() != self.dimension || !rest.is_empty() {
-            return Err(Error::new(ErrorKind::Corrupt, "a stored vector has the wrong length")
-                .with_context("bytes", bytes.len())
-                .with_context("dimension", self.dimension)
-                .into());
-        }
+        read_into(bytes, self.dimension, &mut self.vector)?;
+        let stride = self.stride();
         let place = match self.places.get(&doc) {
-            Some(place) => *place,
+            Some(place) => *place as usize,
             None => {
                 let place = self.docs.len();
-                grow(&mut self.values, (place + 1) * self.dimension, 0.0)?;
-                grow(&mut self.inverse_norms, place + 1, 0.0)?;
+                grow(&mut self.upper, (place + 1) * stride, 0)?;
+                grow(&mut self.lower, (place + 1) * stride / 2, 0)?;
+                grow(&mut self.shapes, place + 1, Shape::UNKNOWN)?;
                 grow(&mut self.docs, place + 1, doc)?;
-                self.places.insert(doc, place);
+                // Document numbers have 32 bits, so there are no more places.
+                self.places.insert(doc, u32::try_from(place).unwrap_or(u32::MAX));
                 place
             }
         };
-        let start = place * self.dimension;
-        let Some(slot) = self.values.get_mut(start..start + self.dimension) else { return Ok(()) };
-        for (slot, number) in slot.iter_mut().zip(numbers) {
-            *slot = f32::from_le_bytes(*number);
-        }
-        self.largest_norm = self.largest_norm.max(norm(slot));
-        if let Some(kept) = self.inverse_norms.get_mut(place) {
-            *kept = inverse(slot);
+        let upper = self.upper.get_mut(place * stride..(place + 1) * stride);
+        let lower = self.lower.get_mut(place * stride / 2..(place + 1) * stride / 2);
+        if let Some(((upper, lower), shape)) = upper.zip(lower).zip(self.shapes.get_mut(place)) {
+            *shape = encode(&self.vector, upper, lower);
         }
         Ok(())
     }
 
     /// Moves the last vector into the place of the one that goes.
     fn remove(&mut self, doc: u32) {
-        let Some(place) = self.places.remove(&doc) else { return };
+        let Some(number) = self.places.remove(&doc) else { return };
+        let (place, stride) = (number as usize, self.stride());
         self.docs.swap_remove(place);
-        self.inverse_norms.swap_remove(place);
+        self.shapes.swap_remove(place);
         if let Some(moved) = self.docs.get(place) {
-            self.places.insert(*moved, place);
+            self.places.insert(*moved, number);
         }
-        let last = self.docs.len() * self.dimension;
-        self.values.copy_within(last..last + self.dimension, place * self.dimension);
-        self.values.truncate(last);
+        let last = self.docs.len();
+        for (codes, stride) in [(&mut self.upper, stride), (&mut self.lower, stride / 2)] {
+            codes.copy_within(last * stride..(last + 1) * stride, place * stride);
+            codes.truncate(last * stride);
+        }
     }
 }
 
@@ -135,6 +126,10 @@ impl Refresh for Vectors {
             *self = Self { dimension, ..Self::default() };
         }
         if self.generation < 0 {
+            let count = usize::try_from(stored.dense_chunks).unwrap_or(0);
+            // Only a hint: a vector grows to twice what it holds otherwise.
+            let _hint = self.upper.try_reserve_exact(count.saturating_mul(self.stride()));
+            let _hint = self.lower.try_reserve_exact(count.saturating_mul(self.stride() / 2));
             let mut statement =
                 connection.prepare_cached(&format!("SELECT doc, vector FROM dense_{}", stored.key))?;
             let mut rows = statement.query([])?;
@@ -159,6 +154,58 @@ impl Refresh for Vectors {
     }
 }
 
+/// The vectors as they are in the file, one at a time, and core's own score of each.
+pub(super) struct Exact<'a> {
+    statement: CachedStatement<'a>,
+    metric: Metric,
+    query: &'a [f32],
+    vector: Vec<f32>,
+    deadline: Deadline,
+    read: u32,
+}
+
+impl<'a> Exact<'a> {
+    pub(super) fn new(
+        connection: &'a Connection,
+        stored: &Stored,
+        query: &'a [f32],
+        deadline: Deadline,
+    ) -> Outcome<Self> {
+        let sql = format!("SELECT vector FROM dense_{} WHERE doc = ?1", stored.key);
+        let statement = connection.prepare_cached(&sql)?;
+        Ok(Self { statement, metric: stored.spec.metric, query, vector: Vec::new(), deadline, read: 0 })
+    }
+
+    /// `None` when the chunk has no vector, as the copy may show later writes than the file does here.
+    pub(super) fn score(&mut self, doc: u32) -> Outcome<Option<f32>> {
+        self.read = self.read.wrapping_add(1);
+        if self.read.is_multiple_of(READ_PER_LOOK) && self.deadline.is_past() {
+            return Err(Deadline::error("vectors.search", Effect::NotApplied).into());
+        }
+        let vector = &mut self.vector;
+        let dimension = self.query.len();
+        let found = self
+            .statement
+            .query_row([doc], |row| Ok(read_into(row.get_ref(0)?.as_bytes()?, dimension, vector)))
+            .optional()?
+            .transpose()?;
+        Ok(found.map(|()| self.metric.score(self.query, &self.vector)))
+    }
+}
+
+/// Reads a stored vector.
+fn read_into(bytes: &[u8], dimension: usize, vector: &mut Vec<f32>) -> Result<(), Error> {
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    if numbers.len() != dimension || !rest.is_empty() {
+        return Err(Error::new(ErrorKind::Corrupt, "a stored vector has the wrong length")
+            .with_context("bytes", bytes.len())
+            .with_context("dimension", dimension));
+    }
+    vector.clear();
+    vector.extend(numbers.iter().map(|number| f32::from_le_bytes(*number)));
+    Ok(())
+}
+
 /// A vector as it is stored.
 pub(super) fn to_bytes(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|value| value.to_le_bytes()).collect()
@@ -169,59 +216,52 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|number| f32::from_le_bytes(*number)).collect()
 }
 
-const LANES: usize = 16;
-
-/// Sums in independent lanes, which the compiler turns into SIMD.
-fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    let (a_lanes, a_rest) = a.as_chunks::<LANES>();
-    let (b_lanes, b_rest) = b.as_chunks::<LANES>();
-    let mut lanes = [0.0_f32; LANES];
-    for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += term(*a, *b);
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| term(*a, *b)).sum();
-    lanes.iter().sum::<f32>() + rest
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    sum(a, b, |a, b| a * b)
-}
-
-/// |v|, also when its square is too large or too small for 32 bits.
-fn norm(vector: &[f32]) -> f32 {
-    let square = dot(vector, vector);
-    match square.is_normal() {
-        true => square.sqrt(),
-        false => vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt() as f32,
-    }
-}
-
-/// 1 / |v|, 0 for a zero vector, and NaN when 32 bits are too narrow to tell.
-fn inverse(vector: &[f32]) -> f32 {
-    let square = dot(vector, vector);
-    match square.is_normal() {
-        true => 1.0 / square.sqrt(),
-        false if vector.iter().all(|value| *value == 0.0) => 0.0,
-        false => f32::NAN,
-    }
-}
-
-fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
-    sum(a, b, |a, b| (a - b) * (a - b))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arshai_core::vector::Id;
+
+    use crate::vectors::{
+        rank::{Candidate, Judge, Ranking, best_first},
+        scan,
+    };
+    impl Vectors {
+        /// A copy of these.
+        pub(in crate::vectors) fn of(dimension: usize, rows: impl Iterator<Item = (u32, Vec<f32>)>) -> Self {
+            let mut vectors = Self { dimension, ..Self::default() };
+            rows.for_each(|(doc, vector)| vectors.put(doc, &to_bytes(&vector)).unwrap());
+            vectors
+        }
+
+        /// The fine bound of one of them, when the coarse one is not below it.
+        fn bound(&self, query: &[f32], doc: u32) -> Option<f32> {
+            let place = *self.places.get(&doc)? as usize;
+            assert_eq!(self.docs[place], doc);
+            let query = CodedQuery::new(Metric::InnerProduct, query);
+            let mut coarse = vec![f32::NAN; self.docs.len()];
+            query.coarse_bounds(&self.upper, self.stride(), &self.shapes, &mut coarse);
+            let (coarse, fine) = (coarse[place], self.fine_bound(&query, doc)?);
+            assert!(coarse >= fine, "{coarse} {fine}");
+            Some(fine)
+        }
+    }
+
+    fn assert_true(vectors: &Vectors, expected: &[(u32, [f32; 2])]) {
+        assert_eq!(vectors.docs.len(), expected.len());
+        assert_eq!((vectors.places.len(), vectors.shapes.len()), (expected.len(), expected.len()));
+        assert_eq!(vectors.upper.len(), expected.len() * vectors.stride());
+        assert_eq!(vectors.lower.len(), expected.len() * vectors.stride() / 2);
+        for (doc, vector) in expected {
+            for query in [[1.0, 1.0], [-3.0, 0.5]] {
+                let score = Metric::InnerProduct.score(&query, vector);
+                let bound = vectors.bound(&query, *doc).unwrap();
+                assert!(score <= bound && bound - score < 0.01, "{doc}: {score} {bound}");
+            }
+        }
+    }
 
     fn vectors(rows: &[(u32, [f32; 2])]) -> Vectors {
-        let mut vectors = Vectors { dimension: 2, ..Vectors::default() };
-        for (doc, values) in rows {
-            vectors.put(*doc, &to_bytes(values)).unwrap();
-        }
-        vectors
+        Vectors::of(2, rows.iter().map(|(doc, vector)| (*doc, vector.to_vec())))
     }
 
     #[test]
@@ -229,21 +269,88 @@ mod tests {
         let mut vectors = vectors(&[(7, [1.0, 0.0]), (8, [0.0, 1.0]), (9, [2.0, 2.0])]);
         vectors.remove(7);
         vectors.remove(7);
-        let score = |doc| vectors.score(Metric::InnerProduct, &[1.0, 1.0], doc);
-        assert_eq!((score(7), score(8), score(9)), (None, Some(1.0), Some(4.0)));
-        assert_eq!(vectors.values, [2.0, 2.0, 0.0, 1.0]);
+        assert_eq!(vectors.bound(&[1.0, 1.0], 7), None);
+        assert_true(&vectors, &[(9, [2.0, 2.0]), (8, [0.0, 1.0])]);
     }
 
     #[test]
     fn the_last_one_can_be_removed() {
         let mut vectors = vectors(&[(1, [1.0, 0.0])]);
         vectors.remove(1);
-        assert!(vectors.docs.is_empty() && vectors.values.is_empty() && vectors.places.is_empty());
+        assert!(vectors.docs.is_empty() && vectors.upper.is_empty() && vectors.places.is_empty());
+    }
+
+    #[test]
+    fn changes_and_removals_in_any_order_leave_a_true_copy() {
+        let rng = &mut fastrand::Rng::with_seed(8);
+        let (mut vectors, mut expected) = (vectors(&[]), std::collections::BTreeMap::new());
+        for _ in 0..2_000 {
+            let doc = rng.u32(0..40);
+            if rng.u8(0..3) == 0 {
+                vectors.remove(doc);
+                expected.remove(&doc);
+            } else {
+                let vector = [rng.f32() * 4.0 - 2.0, rng.f32() * 4.0 - 2.0];
+                vectors.put(doc, &to_bytes(&vector)).unwrap();
+                expected.insert(doc, vector);
+            }
+            let expected: Vec<(u32, [f32; 2])> =
+                expected.iter().map(|(doc, vector)| (*doc, *vector)).collect();
+            assert_true(&vectors, &expected);
+        }
     }
 
     #[test]
     fn a_vector_of_another_length_is_corrupt() {
         let mut vectors = vectors(&[]);
         assert!(vectors.put(1, &[0; 7]).is_err());
+        assert!(vectors.put(1, &[0; 12]).is_err());
+    }
+
+    /// Accepts everything and counts.
+    struct Counting<'a> {
+        vectors: &'a Vectors,
+        query: &'a CodedQuery,
+        score: &'a dyn Fn(u32) -> f32,
+        read: usize,
+    }
+
+    impl Judge for Counting<'_> {
+        fn may_pass(&self, _: u32) -> bool {
+            true
+        }
+
+        fn sharpen(&self, doc: u32) -> Option<f32> {
+            self.vectors.fine_bound(self.query, doc)
+        }
+
+        fn judge(&mut self, candidate: Candidate) -> Outcome<Option<(Id, f32)>> {
+            self.read += 1;
+            Ok(Some((i64::from(candidate.doc).into(), (self.score)(candidate.doc))))
+        }
+    }
+
+    #[test]
+    fn of_nearly_equal_vectors_few_are_read_and_the_best_are_found() {
+        let rng = &mut fastrand::Rng::with_seed(9);
+        let base: Vec<f32> = (0..96).map(|_| rng.f32() - 0.5).collect();
+        let mut near = |noise: f32| base.iter().map(|v| v + noise * (rng.f32() - 0.5)).collect::<Vec<f32>>();
+        let rows: Vec<Vec<f32>> = (0..2_000).map(|_| near(0.05)).collect();
+        let question = near(1.0);
+        let vectors = Vectors::of(96, (0..).zip(rows.iter().cloned()));
+        for metric in [Metric::Cosine, Metric::InnerProduct, Metric::L2] {
+            let query = CodedQuery::new(metric, &question);
+            let later = Deadline::after(std::time::Duration::from_secs(60));
+            let (bounds, ()) = scan::bounds(&vectors, &query, later, |_| Vec::new(), || Ok(())).unwrap();
+            let score = |doc: u32| metric.score(&question, &rows[doc as usize]);
+            let mut judge = Counting { vectors: &vectors, query: &query, score: &score, read: 0 };
+            let mut ranked = Ranking::bounded(bounds, &vectors.docs).best(10, &mut judge).unwrap();
+            ranked.sort_by(best_first);
+            let found: Vec<u32> = ranked.iter().take(10).map(|ranked| ranked.doc).collect();
+            let mut expected: Vec<u32> = (0..2_000).collect();
+            expected.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
+            assert_eq!(found, expected[..10], "{metric}");
+            assert!(judge.read < 30, "{metric}: {} of 2,000 were read", judge.read);
+        }
     }
 }

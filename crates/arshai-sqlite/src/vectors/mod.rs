@@ -1,12 +1,14 @@
 //! Collections in the file.
 
 mod cache;
+mod codes;
 mod collection;
 mod copied;
 mod dense;
 mod filter_sql;
 mod rank;
 mod rows;
+mod scan;
 mod search;
 mod terms;
 mod write;
@@ -42,8 +44,11 @@ const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// Collections in a [`SqliteFile`](crate::SqliteFile). Clones share them.
 ///
-/// Text search is BM25, vector search exact over a copy in memory that is loaded at the first search (4 bytes per
-/// dimension and record). Writes go in transactions of at most 1,000 records; when one fails, the records of
+/// Text search is BM25. Vector search is exact: a copy in memory, loaded at the first search (1.5 bytes per dimension and
+/// some 40 per record), tells which records may be among the best, and the vectors of those are read from the file.
+/// Idle cores help where there are many.
+///
+/// Writes go in transactions of at most 1,000 records; when one fails, the records of
 /// those before it are written, its own are `Failed` and those after it `NotAttempted`. When the first one fails, the
 /// whole call does. A filter `source == "…"` or `starts_with(source, "…")` on the metadata uses an index.
 #[derive(Debug, Clone)]

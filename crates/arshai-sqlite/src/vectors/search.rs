@@ -5,17 +5,20 @@ use std::collections::HashMap;
 use arshai_core::{
     Deadline, Effect, Error, Filter,
     text::{Bm25, is_common, query_terms},
-    vector::{Hit, Id, LegQuery, Query, Search, fuse},
+    vector::{Hit, Id, Leg, LegQuery, Query, Search, fuse},
 };
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, TransactionBehavior};
 
 use super::{
     cache::{Cache, Entry, grow},
+    codes::CodedQuery,
     collection::Stored,
     copied::{Later, Wait},
+    dense::{Exact, Vectors},
     filter_sql::Condition,
-    rank::{Candidate, Ranked, Ranking, best_first},
+    rank::{Candidate, Judge, Ranked, Ranking, best_first},
     rows::parse_metadata,
+    scan,
     terms::{Posting, read_postings},
 };
 use crate::{
@@ -91,22 +94,15 @@ impl Searcher<'_> {
             ranked.into_iter().map(Ranked::hit).collect()
         };
         let mut found = match query {
-            Query::Dense(vector) => hits(self.dense(vector, wanted)?),
+            Query::Dense(vector) => hits(self.dense(vector, wanted, || Ok(()))?.0),
             Query::Text(text) => hits(self.text(text, wanted)?),
             Query::Sparse(_) => return Err(no_sparse()),
             Query::Hybrid { legs, fusion } => {
-                let mut lists = Vec::with_capacity(legs.len());
-                for leg in legs {
-                    let depth = leg.depth(wanted);
-                    let mut ranked = match &leg.query {
-                        LegQuery::Dense(vector) => self.dense(vector, depth)?,
-                        LegQuery::Text(text) => self.text(text, depth)?,
-                        LegQuery::Sparse(_) => return Err(no_sparse()),
-                        _ => return Err(unknown_query()),
-                    };
+                let mut lists = self.legs(legs, wanted)?;
+                for (ranked, leg) in lists.iter_mut().zip(legs) {
                     ranked.retain(|ranked| leg.min_score.is_none_or(|least| ranked.score >= least));
-                    lists.push(hits(ranked));
                 }
+                let lists = lists.into_iter().map(hits).collect();
                 fuse(fusion, lists)
             }
             _ => return Err(unknown_query()),
@@ -119,24 +115,54 @@ impl Searcher<'_> {
         Ok(found)
     }
 
-    fn dense(&self, vector: &[f32], wanted: usize) -> Outcome<Vec<Ranked>> {
+    /// What each leg finds. The first dense one is scanned for by idle cores while this thread sees to the others.
+    fn legs(&self, legs: &[Leg], wanted: usize) -> Outcome<Vec<Vec<Ranked>>> {
+        let all = |legs: &[Leg]| legs.iter().map(|leg| self.leg(leg, wanted)).collect::<Outcome<Vec<_>>>();
+        for (position, leg) in legs.iter().enumerate() {
+            let LegQuery::Dense(vector) = &leg.query else { continue };
+            let (before, after) = legs.split_at(position);
+            let others = || Ok((all(before)?, all(after.get(1..).unwrap_or_default())?));
+            let (ranked, (mut lists, after)) = self.dense(vector, leg.depth(wanted), others)?;
+            lists.push(ranked);
+            lists.extend(after);
+            return Ok(lists);
+        }
+        all(legs)
+    }
+
+    fn leg(&self, leg: &Leg, wanted: usize) -> Outcome<Vec<Ranked>> {
+        let depth = leg.depth(wanted);
+        match &leg.query {
+            LegQuery::Dense(vector) => Ok(self.dense(vector, depth, || Ok(()))?.0),
+            LegQuery::Text(text) => self.text(text, depth),
+            LegQuery::Sparse(_) => Err(no_sparse()),
+            _ => Err(unknown_query()),
+        }
+    }
+
+    /// The best `wanted`, and what `meanwhile` gives, which is done while others scan.
+    fn dense<R>(
+        &self,
+        vector: &[f32],
+        wanted: usize,
+        meanwhile: impl FnOnce() -> Outcome<R>,
+    ) -> Outcome<(Vec<Ranked>, R)> {
         let spec = &self.stored.spec;
         if spec.dimension.is_none() {
             return Err(Error::unsupported("the collection has no dense vectors")
                 .with_context("collection", &spec.name)
                 .into());
         }
+        let query = CodedQuery::new(spec.metric, vector);
+        let deadline = self.wait.deadline;
         self.cache.vectors.with(self.connection, self.stored, self.wait, |vectors| {
-            let mut acceptor = Acceptor::new(self);
-            let mut ranked = vectors.rank(spec.metric, vector).best(wanted, |doc| acceptor.accept(doc))?;
-            for ranked in &mut ranked {
-                if let Some(exact) = vectors.score(spec.metric, vector, ranked.doc) {
-                    ranked.score = exact;
-                }
-            }
+            let (bounds, other) = scan::bounds(vectors, &query, deadline, scan::helpers, meanwhile)?;
+            let exact = Exact::new(self.connection, self.stored, vector, deadline)?;
+            let mut judge = Nearest { acceptor: Acceptor::new(self)?, vectors, query: &query, exact };
+            let mut ranked = Ranking::bounded(bounds, vectors.docs()).best(wanted, &mut judge)?;
             ranked.sort_by(best_first);
             ranked.truncate(wanted);
-            Ok(ranked)
+            Ok((ranked, other))
         })
     }
 
@@ -172,10 +198,10 @@ impl Searcher<'_> {
             }
             let candidates = touched.into_iter().filter_map(|doc| {
                 let score = scores.get(doc as usize).copied()?;
-                (score > 0.0).then_some(Candidate { score, doc })
+                (score > 0.0).then_some(Candidate { score, doc, sharp: true })
             });
-            let mut acceptor = Acceptor::new(self);
-            let mut ranked = Ranking::new(candidates.collect()).best(wanted, |doc| acceptor.accept(doc))?;
+            let mut judge = Acceptor::new(self)?;
+            let mut ranked = Ranking::scored(candidates.collect()).best(wanted, &mut judge)?;
             ranked.sort_by(best_first);
             ranked.truncate(wanted);
             Ok(ranked)
@@ -229,6 +255,17 @@ impl Searcher<'_> {
         self.cache.postings.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// The statement that gives the key of a chunk if it passes the condition.
+    fn look(&self, condition: Option<&Condition>) -> Outcome<CachedStatement<'_>> {
+        let passes = condition.map_or("1", |condition| condition.sql.as_str());
+        let sql = format!("SELECT c.id FROM chunk_{} c WHERE c.doc = ?1 AND {passes}", self.stored.key);
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        if let Some(condition) = condition {
+            condition.bind(&mut statement)?;
+        }
+        Ok(statement)
+    }
+
     fn fill(&self, hits: &mut [Hit], docs: &HashMap<Id, u32>, search: &Search) -> Outcome<()> {
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT text, json(metadata) FROM chunk_{} WHERE doc = ?1",
@@ -253,41 +290,32 @@ impl Searcher<'_> {
 /// Says of a candidate whether it passes the filter, and its key.
 struct Acceptor<'a> {
     searcher: &'a Searcher<'a>,
+    look: CachedStatement<'a>,
     refused: usize,
     allowed: Option<Vec<bool>>,
 }
 
 impl<'a> Acceptor<'a> {
-    fn new(searcher: &'a Searcher<'a>) -> Self {
-        Self { searcher, refused: 0, allowed: None }
+    fn new(searcher: &'a Searcher<'a>) -> Outcome<Self> {
+        let look = searcher.look(searcher.condition)?;
+        Ok(Self { searcher, look, refused: 0, allowed: None })
     }
 
     fn accept(&mut self, doc: u32) -> Outcome<Option<Id>> {
-        if let Some(allowed) = &self.allowed {
-            if !allowed.get(doc as usize).copied().unwrap_or(false) {
-                return Ok(None);
-            }
-            return self.look(doc, &Condition::always());
-        }
-        let Some(condition) = self.searcher.condition else { return self.look(doc, &Condition::always()) };
-        let accepted = self.look(doc, condition)?;
-        if accepted.is_none() {
+        self.look.raw_bind_parameter(1, doc)?;
+        let mut rows = self.look.raw_query();
+        let id = rows.next()?.map(|row| read_id(row.get_ref(0)?)).transpose()?;
+        drop(rows);
+        if id.is_none() {
             self.refused += 1;
-            if self.refused >= MOST_REFUSED {
-                self.allowed = Some(self.all_allowed(condition)?);
-            }
         }
-        Ok(accepted)
-    }
-
-    fn look(&self, doc: u32, condition: &Condition) -> Outcome<Option<Id>> {
-        let key = self.searcher.stored.key;
-        let sql = format!("SELECT c.id FROM chunk_{key} c WHERE c.doc = ?1 AND {}", condition.sql);
-        let mut statement = self.searcher.connection.prepare_cached(&sql)?;
-        statement.raw_bind_parameter(1, doc)?;
-        condition.bind(&mut statement)?;
-        let mut rows = statement.raw_query();
-        Ok(rows.next()?.map(|row| read_id(row.get_ref(0)?)).transpose()?)
+        if let (MOST_REFUSED, Some(condition)) = (self.refused, self.searcher.condition) {
+            // From here on only keys are to be looked up.
+            self.refused += 1;
+            self.allowed = Some(self.all_allowed(condition)?);
+            self.look = self.searcher.look(None)?;
+        }
+        Ok(id)
     }
 
     fn all_allowed(&self, condition: &Condition) -> Outcome<Vec<bool>> {
@@ -307,6 +335,45 @@ impl<'a> Acceptor<'a> {
             }
         }
         Ok(allowed)
+    }
+}
+
+/// Of candidates whose score is known.
+impl Judge for Acceptor<'_> {
+    fn may_pass(&self, doc: u32) -> bool {
+        let allowed = |allowed: &Vec<bool>| allowed.get(doc as usize).copied().unwrap_or(false);
+        self.allowed.as_ref().is_none_or(allowed)
+    }
+
+    fn sharpen(&self, _: u32) -> Option<f32> {
+        None
+    }
+
+    fn judge(&mut self, candidate: Candidate) -> Outcome<Option<(Id, f32)>> {
+        Ok(self.accept(candidate.doc)?.map(|id| (id, candidate.score)))
+    }
+}
+
+/// Of candidates of which the copy in memory knows a bound.
+struct Nearest<'a> {
+    acceptor: Acceptor<'a>,
+    vectors: &'a Vectors,
+    query: &'a CodedQuery,
+    exact: Exact<'a>,
+}
+
+impl Judge for Nearest<'_> {
+    fn may_pass(&self, doc: u32) -> bool {
+        self.acceptor.may_pass(doc)
+    }
+
+    fn sharpen(&self, doc: u32) -> Option<f32> {
+        self.vectors.fine_bound(self.query, doc)
+    }
+
+    fn judge(&mut self, candidate: Candidate) -> Outcome<Option<(Id, f32)>> {
+        let Some(id) = self.acceptor.accept(candidate.doc)? else { return Ok(None) };
+        Ok(self.exact.score(candidate.doc)?.map(|score| (id, score)))
     }
 }
 

@@ -4,8 +4,8 @@ use arshai_core::{
     ErrorKind, Filter,
     filter::Field,
     vector::{
-        CollectionSpec, IdKind, InMemoryVectors, Metric, Query, Record, Search, Selection, VectorStore,
-        VectorStoreExt,
+        CollectionSpec, Fusion, IdKind, InMemoryVectors, Leg, Metric, Query, Record, Search, Selection,
+        VectorStore, VectorStoreExt,
     },
 };
 use serde_json::json;
@@ -193,6 +193,75 @@ async fn vectors_of_any_size_rank_as_in_the_reference() {
                 assert_eq!(store.search(&name, &search).await.unwrap(), expected, "{metric} {query:?}");
             }
         }
+    }
+}
+
+/// As many, and of such a dimension, that vectors are looked at in several portions and blocks.
+#[tokio::test]
+async fn many_vectors_rank_as_in_the_reference_while_they_change() {
+    let fixture = Fixture::new().await;
+    let rng = &mut fastrand::Rng::with_seed(11);
+    // Small numbers, so that many scores tie.
+    let vector =
+        |rng: &mut fastrand::Rng| -> Vec<f32> { (0..70).map(|_| f32::from(rng.i8(-1..2))).collect() };
+    for metric in [Metric::Cosine, Metric::InnerProduct, Metric::L2] {
+        let (store, reference) = (fixture.file.vectors(), InMemoryVectors::new());
+        let name = metric.to_string();
+        let spec = CollectionSpec::new(&name).with_dense(70).with_metric(metric);
+        store.open(&spec).await.unwrap();
+        reference.open(&spec).await.unwrap();
+        for round in 0..3 {
+            let records: Vec<Record> = (0..1_200)
+                .map(|_| {
+                    let n = rng.u32(0..2_000);
+                    let record = Record::new(format!("word{} of many", n % 50)).with_id(format!("{n:04}"));
+                    let record = record.with_metadata(object(json!({ "tenth": n.is_multiple_of(10) })));
+                    if rng.u8(0..9) > 0 { record.with_dense(vector(rng)) } else { record }
+                })
+                .collect();
+            put(&store, &name, records.clone()).await;
+            reference.upsert(&name, records).await.unwrap().into_complete().unwrap();
+            let gone = Selection::Ids((0..100).map(|_| format!("{:04}", rng.u32(0..2_000)).into()).collect());
+            let counts =
+                (store.delete(&name, &gone).await.unwrap(), reference.delete(&name, &gone).await.unwrap());
+            assert_eq!(counts.0, counts.1);
+            for limit in [1, 10, 300, 5_000] {
+                let (question, text) = (vector(rng), format!("word{}", rng.u8(0..50)));
+                let legs = vec![Leg::text(text), Leg::dense(question.clone()), Leg::dense(vector(rng))];
+                let queries = vec![Query::dense(question), Query::hybrid(legs, Fusion::rrf())];
+                for filter in [None, Some(Filter::eq(Field::metadata("tenth"), true))] {
+                    let search = Search::many(queries.clone()).limit(limit).filter(filter);
+                    let expected = reference.search(&name, &search).await.unwrap();
+                    let found = store.search(&name, &search).await.unwrap();
+                    assert!(found == expected, "{metric} round {round} limit {limit} {:?}", search.filter);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_keeps_a_few_of_many_vectors_keeps_the_right_ones() {
+    let fixture = Fixture::new().await;
+    let (store, reference) = (fixture.file.vectors(), InMemoryVectors::new());
+    let spec = CollectionSpec::new("c").with_dense(2);
+    store.open(&spec).await.unwrap();
+    reference.open(&spec).await.unwrap();
+    let records: Vec<Record> = (0..2_500_u16)
+        .map(|n| {
+            let angle = f32::from(n) / 1_000.0;
+            let record = Record::new("x").with_id(format!("{n:04}"));
+            record.with_dense(vec![angle.cos(), angle.sin()]).with_metadata(object(json!({ "n": n })))
+        })
+        .collect();
+    put(&store, "c", records.clone()).await;
+    reference.upsert("c", records).await.unwrap().into_complete().unwrap();
+    let n = || Field::metadata("n");
+    // The query is nearest to the first records, so the kept ones are found late or never.
+    for filter in [Filter::eq(n(), 2_400), Filter::ge(n(), 2_300), Filter::eq(n(), -1)] {
+        let search = Search::new(Query::dense([1.0, 0.0])).limit(5).filter(filter);
+        let expected = reference.search("c", &search).await.unwrap();
+        assert_eq!(store.search("c", &search).await.unwrap(), expected, "{:?}", search.filter);
     }
 }
 
