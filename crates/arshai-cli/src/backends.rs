@@ -8,7 +8,6 @@ use std::{
 use arshai_core::{
     Error,
     chat::ChatModel,
-    embed::Embedder,
     memory::{InMemoryMemory, MemoryStore},
     vector::{CollectionSpec, VectorStore},
 };
@@ -16,30 +15,38 @@ use arshai_kb_tool::KnowledgeBase;
 
 use crate::{
     args::Global,
+    embedder::{Choice, Need},
     failure::{Failure, Outcome},
     file::File,
+    output::Printer,
 };
 
 /// The backends of one run, opened when first needed.
 pub(crate) struct Backends<'a> {
     global: &'a Global,
+    printer: Printer,
     open: tokio::sync::Mutex<Vec<(PathBuf, File)>>,
 }
 
+/// A collection that can be searched or written.
+pub(crate) struct Knowledge {
+    pub(crate) base: KnowledgeBase,
+    /// Whether it was told already that it is searched by words only.
+    pub(crate) told: bool,
+}
+
 impl<'a> Backends<'a> {
-    pub(crate) fn new(global: &'a Global) -> Self {
-        Self { global, open: tokio::sync::Mutex::new(Vec::new()) }
+    pub(crate) fn new(global: &'a Global, printer: Printer) -> Self {
+        Self { global, printer, open: tokio::sync::Mutex::new(Vec::new()) }
     }
 
-    /// The knowledge base of the chosen collection.
-    pub(crate) async fn knowledge(&self) -> Outcome<KnowledgeBase> {
-        let embedder = self.embedder()?;
+    /// The knowledge base of the chosen collection, with the embedder when the command needs it.
+    pub(crate) async fn knowledge(&self, need: Need) -> Outcome<Knowledge> {
+        let embedder = Choice::read(self.global.embedder.as_deref())?;
         CollectionSpec::new(&self.global.collection).validate().map_err(as_usage("--collection"))?;
-        let knowledge = KnowledgeBase::new(self.store().await?, &self.global.collection);
-        Ok(match embedder {
-            Some(embedder) => knowledge.with_embedder(embedder),
-            None => knowledge,
-        })
+        let base = KnowledgeBase::new(self.store().await?, &self.global.collection);
+        let (base, told) = embedder.give_to(base, need, self.printer).await?;
+        Ok(Knowledge { base, told })
     }
 
     pub(crate) async fn store(&self) -> Outcome<Arc<dyn VectorStore>> {
@@ -72,20 +79,6 @@ impl<'a> Backends<'a> {
             )),
             other => Err(usage(format!(
                 "--model {} is not known; known: extractive, openai:MODEL",
-                other.escape_debug()
-            ))),
-        }
-    }
-
-    fn embedder(&self) -> Outcome<Option<Arc<dyn Embedder>>> {
-        match self.global.embedder.as_deref().unwrap_or("none") {
-            "none" => Ok(None),
-            "local" => Err(usage("--embedder local is not part of this version yet; use --embedder none")),
-            name if name == "openai" || name.starts_with("openai:") => Err(usage(
-                "--embedder openai needs the Cargo feature `openai`, which this program was built without",
-            )),
-            other => Err(usage(format!(
-                "--embedder {} is not known; known: none, local, openai[:MODEL]",
                 other.escape_debug()
             ))),
         }

@@ -16,6 +16,9 @@ pub(crate) enum Failure {
     Interrupted,
 }
 
+/// Operations that touch no database begin so.
+const OF_THE_MODEL: [&str; 2] = ["weights.", "minilm."];
+
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
 impl From<Error> for Failure {
@@ -43,7 +46,7 @@ impl Failure {
     pub(crate) fn to_text(&self) -> Option<String> {
         match self {
             Self::Usage(message) => Some(format!("error: {message}")),
-            Self::Work(error) => Some(match advice(error.kind()) {
+            Self::Work(error) => Some(match advice(error) {
                 Some(advice) => format!("error: {error}\n  {advice}"),
                 None => format!("error: {error}"),
             }),
@@ -74,8 +77,12 @@ pub(crate) fn error_json(error: &Error) -> Value {
     })
 }
 
-fn advice(kind: ErrorKind) -> Option<&'static str> {
-    match kind {
+/// What to do about a failure of the database. Others say it themselves.
+fn advice(error: &Error) -> Option<&'static str> {
+    if error.operation().is_some_and(|operation| OF_THE_MODEL.iter().any(|of| operation.starts_with(of))) {
+        return None;
+    }
+    match error.kind() {
         ErrorKind::Corrupt => Some("Restore the file from a backup, or move it away and ingest again."),
         ErrorKind::Exhausted => {
             Some("Free space or wait, then run the same command again: nothing written is lost.")

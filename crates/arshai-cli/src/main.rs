@@ -3,8 +3,10 @@
 mod args;
 mod backends;
 mod command;
+mod embedder;
 mod failure;
 mod file;
+mod local;
 mod output;
 mod progress;
 
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: &Cli, printer: Printer) -> Outcome {
-    let backends = Backends::new(&cli.global);
+    let backends = Backends::new(&cli.global, printer);
     let work = async {
         match &cli.command {
             Command::Ingest(args) => command::ingest(args, &backends, printer).await,
@@ -49,6 +51,7 @@ async fn run(cli: &Cli, printer: Printer) -> Outcome {
             Command::Ask(args) => command::ask(args, &backends, printer).await,
             Command::Chat(args) => command::chat(args, &backends, printer).await,
             Command::Memory(args) => command::memory(args, &backends, printer).await,
+            Command::Model(args) => command::model(args, printer).await,
         }
     };
     let outcome = tokio::select! {

@@ -34,7 +34,7 @@ impl Printer {
     /// A remark for those who asked for more.
     pub(crate) fn detail(self, text: &str) {
         if self.verbose {
-            eprint_line(&clean(text));
+            self.remark(text);
         }
     }
 

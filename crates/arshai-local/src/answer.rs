@@ -6,14 +6,13 @@ use std::{
 };
 
 use arshai_core::{
-    text::{Bm25, is_single_cjk, terms},
+    text::{Bm25, content_terms, is_single_cjk, terms},
     tool::Passage,
 };
 
 use crate::{
     quote::quotable,
     sentences::{Kind, Sentence, sentences},
-    stop_words::content_terms,
 };
 
 const NOTHING: &str = "I found nothing about that in the documents.";

@@ -40,6 +40,7 @@ const SEARCH_TOOL: &str = "knowledge_base_search";
 ///     id: "a".into(),
 ///     source: "tea.md".into(),
 ///     score: 1.0,
+///     legs: Default::default(),
 ///     text: "Tea is a plant. Green tea is steeped for two minutes.".into(),
 ///     metadata: Default::default(),
 /// }];

@@ -12,7 +12,6 @@ mod extractive;
 mod minilm;
 mod quote;
 mod sentences;
-mod stop_words;
 #[cfg(feature = "minilm")]
 mod weights;
 

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `sqlite` | [`sqlite`]: collections and memory in one SQLite file | yes |
 //! | `local` | [`local`]: models that need no server | yes |
+//! | `minilm` | `local::MiniLmEmbedder`: embeddings in this process | yes |
 //! | `kb-tool` | [`kb_tool`]: ingestion, search and the tool a model calls | yes |
 //! | `agent` | [`agent`]: one turn from message to reply, with memory and citations | yes |
 //! | `blocking` | `blocking`: every trait for programs without async | no |
@@ -38,6 +39,8 @@ pub use arshai_core::{
 pub use arshai_kb_tool as kb_tool;
 #[cfg(feature = "local")]
 pub use arshai_local as local;
+#[cfg(feature = "minilm")]
+pub use arshai_local::{MiniLmConfig, MiniLmEmbedder, Weights};
 #[cfg(feature = "sqlite")]
 pub use arshai_sqlite as sqlite;
 
@@ -57,6 +60,8 @@ pub mod prelude {
     pub use arshai_kb_tool::{FileOptions, KnowledgeBase, KnowledgeBaseTool, SearchOptions};
     #[cfg(feature = "local")]
     pub use arshai_local::ExtractiveModel;
+    #[cfg(feature = "minilm")]
+    pub use arshai_local::{MiniLmConfig, MiniLmEmbedder, Weights};
     #[cfg(feature = "sqlite")]
     pub use arshai_sqlite::{SqliteConfig, SqliteFile};
 }

@@ -11,6 +11,7 @@ use super::{ingest::tell, text_or_stdin};
 use crate::{
     args,
     backends::{Backends, as_usage, usage},
+    embedder::Need,
     failure::{Failure, Outcome},
     output::{Printer, clean_line},
     progress::Bar,
@@ -24,7 +25,8 @@ pub(crate) async fn ask(args: &args::Ask, backends: &Backends<'_>, printer: Prin
     // Everything that can be wrong with the command line, before any work.
     MemoryKey::new(&args.conversation).map_err(as_usage("--conversation"))?;
     let model = backends.model()?;
-    let knowledge = backends.knowledge().await?;
+    let need = if args.docs.is_empty() { Need::Search(None) } else { Need::Write };
+    let knowledge = backends.knowledge(need).await?.base;
     let ingested =
         if args.docs.is_empty() { None } else { Some(ingest_first(args, &knowledge, printer).await?) };
     let filter = ingested.as_ref().map(|ingested| ingested.filter.clone());

@@ -10,6 +10,7 @@ use super::ask::{agent, reply_json, reply_text};
 use crate::{
     args,
     backends::{Backends, as_usage},
+    embedder::Need,
     failure::Outcome,
     output::{Printer, print_prompt},
 };
@@ -19,7 +20,8 @@ const MAX_LINE: u64 = 8 << 20;
 pub(crate) async fn chat(args: &args::Chat, backends: &Backends<'_>, printer: Printer) -> Outcome {
     MemoryKey::new(&args.conversation).map_err(as_usage("--conversation"))?;
     let model = backends.model()?;
-    let agent = agent(backends, model, backends.knowledge().await?, None, printer).await?;
+    let agent =
+        agent(backends, model, backends.knowledge(Need::Search(None)).await?.base, None, printer).await?;
     let interactive = io::stdin().is_terminal() && !printer.json;
     if interactive {
         printer.remark("Type a message and press Enter; an empty line or Ctrl-D ends the chat.");

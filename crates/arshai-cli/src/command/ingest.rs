@@ -6,13 +6,14 @@ use serde_json::Value;
 use crate::{
     args,
     backends::Backends,
+    embedder::Need,
     failure::{Failure, Outcome},
     output::{Printer, clean_line},
     progress::Bar,
 };
 
 pub(crate) async fn ingest(args: &args::Ingest, backends: &Backends<'_>, printer: Printer) -> Outcome {
-    let knowledge = backends.knowledge().await?;
+    let knowledge = backends.knowledge(Need::Write).await?.base;
     let options = FileOptions::default().with_hidden(args.hidden).with_prune(args.prune);
     let bar = Bar::new(printer);
     let outcome = knowledge.ingest_paths(&args.paths, options, &bar).await;

@@ -4,6 +4,8 @@ mod ask;
 mod chat;
 mod ingest;
 mod memory;
+#[cfg(feature = "minilm")]
+mod model;
 mod search;
 
 use std::io::Read as _;
@@ -14,9 +16,18 @@ pub(crate) use ask::ask;
 pub(crate) use chat::chat;
 pub(crate) use ingest::ingest;
 pub(crate) use memory::memory;
+#[cfg(feature = "minilm")]
+pub(crate) use model::model;
 pub(crate) use search::search;
 
 use crate::failure::Outcome;
+
+#[cfg(not(feature = "minilm"))]
+pub(crate) async fn model(_args: &crate::args::Model, _printer: crate::output::Printer) -> Outcome {
+    Err(crate::backends::usage(
+        "arshai model needs the Cargo feature `minilm`, which this program was built without",
+    ))
+}
 
 const MAX_INPUT: u64 = 64 << 20;
 

@@ -8,6 +8,7 @@ use super::text_or_stdin;
 use crate::{
     args,
     backends::{Backends, as_usage, usage},
+    embedder::Need,
     failure::Outcome,
     output::{Printer, clean_line},
 };
@@ -26,8 +27,9 @@ pub(crate) async fn search(args: &args::Search, backends: &Backends<'_>, printer
     if query.trim().is_empty() {
         return Err(usage("the query is empty"));
     }
-    let found = backends.knowledge().await?.search(&query, &options).await?;
-    if let Some(note) = &found.note {
+    let knowledge = backends.knowledge(Need::Search(options.mode)).await?;
+    let found = knowledge.base.search(&query, &options).await?;
+    if let Some(note) = found.note.as_ref().filter(|_| !knowledge.told) {
         printer.remark(note);
     }
     let hits: Vec<_> = found

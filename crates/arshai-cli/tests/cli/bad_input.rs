@@ -195,6 +195,7 @@ fn a_full_disk_is_told_and_loses_nothing() {
     );
     let output = std::process::Command::new("bash")
         .args(["-c", &limited])
+        .env("ARSHAI_EMBEDDER", "none")
         .current_dir(program.path())
         .output()
         .unwrap();

@@ -187,6 +187,11 @@ fn wrong_usage_exits_with_2_and_says_what_is_known() {
         (&["ask", "x", "--docs", ".", "--model", "foo"], "foo"),
         (&["search", "x", "--collection", "a\"; drop"], "--collection"),
         (&["memory", "show", ""], "empty"),
+        (&["search", "x", "--embedder", "foo"], "foo"),
+        (&["search", "x", "--embedder", "openai"], "feature `openai`"),
+        (&["model"], "pull"),
+        (&["model", "pull", "--url", "ftp://host/x"], "--url"),
+        (&["model", "pull", "--url", "https://user:secret@host/x"], "password"),
     ] {
         program.run(arguments).assert_fails(2, message);
         let run = program.run(&[arguments, &["--json"]].concat());

@@ -48,9 +48,11 @@ impl Program {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_arshai"));
         command.current_dir(self.path()).args(["--data", "data"]).args(arguments).stdin(Stdio::null());
-        for variable in ["ARSHAI_STORE", "ARSHAI_MEMORY", "ARSHAI_MODEL", "ARSHAI_DATA", "ARSHAI_LOG"] {
-            command.env_remove(variable);
+        for variable in ["STORE", "MEMORY", "MODEL", "MODEL_DIR", "MODEL_URL", "DATA", "LOG"] {
+            command.env_remove(format!("ARSHAI_{variable}"));
         }
+        // What is not about embedding must not take its time.
+        command.env("ARSHAI_EMBEDDER", "none");
         command
     }
 
@@ -72,6 +74,7 @@ impl Program {
         assert!(owned.unwrap().success());
         let mut command = Command::new(program);
         command.current_dir(self.path()).args(["--data", "data"]).args(arguments).env_clear();
+        command.env("ARSHAI_EMBEDDER", "none");
         Run::of(&command.uid(NOBODY).gid(NOBODY).stdin(Stdio::null()).output().unwrap())
     }
 

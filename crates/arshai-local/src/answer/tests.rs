@@ -7,6 +7,7 @@ fn passage(n: usize, text: &str) -> Passage {
         id: format!("id{n}"),
         source: "s".into(),
         score: 1.0,
+        legs: Default::default(),
         text: text.into(),
         metadata: serde_json::Map::new(),
     }

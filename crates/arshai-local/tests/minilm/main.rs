@@ -6,6 +6,9 @@ mod embedder;
 mod fetch;
 mod queue;
 mod reference;
+// It is no public part of the crate, so its source is compiled into the tests as well.
+#[path = "../../src/minilm/tokenizer.rs"]
+mod tokenizer;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,155 @@
+//! Who embeds, and whether a command needs it at all.
+
+use std::sync::Arc;
+
+use arshai_core::{Error, ErrorKind, embed::Embedder, vector::Collection};
+use arshai_kb_tool::{KnowledgeBase, Mode};
+
+use crate::{
+    backends::usage,
+    failure::{Failure, Outcome},
+    local,
+    output::Printer,
+};
+
+/// What a command does with the collection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Need {
+    /// Writes documents.
+    Write,
+    /// Searches, in this mode or the best one.
+    Search(Option<Mode>),
+}
+
+impl Need {
+    /// Whether going on without vectors would not be what was asked for.
+    fn insists(self) -> bool {
+        matches!(self, Self::Search(Some(Mode::Hybrid | Mode::Dense)))
+    }
+}
+
+/// Whom the flag, the environment or the default names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    Nobody,
+    /// The local model; `named` when it was asked for by name.
+    Local {
+        named: bool,
+    },
+}
+
+impl Choice {
+    /// Reads the flag or, when it is absent, `ARSHAI_EMBEDDER`.
+    pub(crate) fn read(flag: Option<&str>) -> Outcome<Self> {
+        let from_environment = std::env::var("ARSHAI_EMBEDDER").ok().filter(|name| !name.is_empty());
+        match flag.or(from_environment.as_deref()) {
+            Some("none") => Ok(Self::Nobody),
+            Some("local") if local::IS_BUILT_IN => Ok(Self::Local { named: true }),
+            Some("local") => Err(usage(
+                "--embedder local needs the Cargo feature `minilm`, which this program was built without",
+            )),
+            None if local::IS_BUILT_IN => Ok(Self::Local { named: false }),
+            None => Ok(Self::Nobody),
+            Some(name) if name == "openai" || name.starts_with("openai:") => Err(usage(
+                "--embedder openai needs the Cargo feature `openai`, which this program was built without",
+            )),
+            Some(other) => Err(usage(format!(
+                "--embedder {} is not known; known: none, local, openai[:MODEL]",
+                other.escape_debug()
+            ))),
+        }
+    }
+
+    /// Gives `base` its embedder, when the command needs it: a model is neither fetched nor read in vain. Also returns
+    /// whether it was told that only words are searched.
+    pub(crate) async fn give_to(
+        self,
+        base: KnowledgeBase,
+        need: Need,
+        printer: Printer,
+    ) -> Outcome<(KnowledgeBase, bool)> {
+        let Self::Local { named } = self else { return Ok((base, false)) };
+        if matches!(need, Need::Search(Some(Mode::Lexical))) {
+            return Ok((base, false));
+        }
+        let existing = base.store().describe(base.collection()).await?;
+        if matches!(need, Need::Search(_)) {
+            match &existing {
+                None => return Ok((base, false)),
+                Some(existing) if existing.spec.dimension.is_none() => {
+                    return no_vectors(base, need, printer);
+                }
+                Some(_) => {}
+            }
+        }
+        match local::open(printer, named || need.insists()).await {
+            Ok(embedder) => {
+                check(&base, existing.as_ref(), embedder.as_ref())?;
+                Ok((base.with_embedder(embedder), false))
+            }
+            // A wrong setting is no missing model.
+            Err(error) if named || need.insists() || error.kind() == ErrorKind::InvalidInput => {
+                Err(wrong_setting_or(error))
+            }
+            Err(error) => {
+                printer.remark(&without_model(&error));
+                Ok((base, true))
+            }
+        }
+    }
+}
+
+/// A setting that cannot be meant is bad usage; everything else is failed work.
+pub(crate) fn wrong_setting_or(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::InvalidInput => usage(error.to_string()),
+        _ => Failure::Work(error),
+    }
+}
+
+fn no_vectors(base: KnowledgeBase, need: Need, printer: Printer) -> Outcome<(KnowledgeBase, bool)> {
+    if need.insists() {
+        return Err(Error::unsupported(
+            "the collection holds no vectors; the next `arshai ingest` of its documents adds them",
+        )
+        .with_context("collection", base.collection())
+        .into());
+    }
+    printer.remark(
+        "searched by words only: the collection holds no vectors; the next `arshai ingest` of its documents adds them",
+    );
+    Ok((base, true))
+}
+
+/// One line: what is missing, why, and how to provide it.
+fn without_model(error: &Error) -> String {
+    // Why there is no network fills no line; why a file is not good must.
+    let why = match error.kind() {
+        ErrorKind::Unavailable => error.message().to_owned(),
+        _ => error.to_string(),
+    };
+    format!(
+        "going on by words only, for want of the local embedder's model (`arshai model pull` fetches it, or name a \
+         folder that holds it in ARSHAI_MODEL_DIR): {why}"
+    )
+}
+
+/// A collection keeps to the embedder that it was made with.
+fn check(base: &KnowledgeBase, existing: Option<&Collection>, embedder: &dyn Embedder) -> Outcome {
+    let made_with = existing.filter(|existing| existing.spec.dimension.is_some());
+    match made_with.and_then(|existing| existing.spec.embedder.as_deref()) {
+        Some(other) if other != embedder.id() => Err(Error::new(
+            ErrorKind::AlreadyExists,
+            "the collection was made with another embedder; ingest into a new one with --collection NAME, or search \
+             this one by words with --embedder none",
+        )
+        .with_context("collection", base.collection())
+        .with_context("embedder", embedder.id())
+        .with_context("made with", other)
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// What opening gives.
+pub(crate) type Opened = Result<Arc<dyn Embedder>, Error>;
