@@ -1,48 +1,79 @@
-//! `cargo xtask`: the commands a person or a CI job runs on this workspace. One file per command.
+//! `cargo xtask`: the commands a person or a CI job runs on this workspace. One file or folder per command.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a terminal program of this repository only")]
 
 mod bench;
 mod process;
 mod readme;
+mod services;
 mod test;
 mod tidy;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-const USAGE: &str = "\
-usage: cargo xtask COMMAND
+use anyhow::Result;
+use clap::{Parser, Subcommand};
 
-  test             everything that must hold before a commit: format, house rules, lints, tests, docs
-  tidy             the house rules alone, in a second
-  bench [NAME…]    build the benchmarks in release and run them, all or those named
-  readme           write the library example into README.md
-  readme --check   fail when README.md and the example differ
-";
+/// The project's own commands
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything that must hold before a commit: format, house rules, lints, tests, docs
+    Test,
+    /// The house rules alone, in a second
+    Tidy,
+    /// Build the benchmarks in release and run them, all or those named
+    Bench {
+        /// The benchmarks
+        names: Vec<String>,
+    },
+    /// Start, show and stop the real engines that tests talk to
+    #[command(subcommand)]
+    Services(services::Command),
+    /// Write the library example into README.md
+    Readme {
+        /// Only fail when README.md and the example differ
+        #[arg(long)]
+        check: bool,
+    },
+    /// Started by `services`: keeps processes from outliving the command that started them
+    #[command(hide = true)]
+    Supervise,
+    /// Started by `services`: TLS in front of a server that has none
+    #[command(hide = true)]
+    TerminateTls { listen: u16, to: u16, certificate: PathBuf, key: PathBuf },
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let outcome = match words.as_slice() {
-        ["test"] => test::run(),
-        ["tidy"] => tidy::run(),
-        ["bench", names @ ..] => bench::run(names),
-        ["readme"] => readme::write(),
-        ["readme", "--check"] => readme::check(),
-        ["help" | "--help" | "-h"] => {
-            print!("{USAGE}");
-            Ok(())
-        }
-        _ => {
-            eprint!("{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match outcome {
+    match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Test => test::run(),
+        Command::Tidy => tidy::run(),
+        Command::Bench { names } => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            bench::run(&names)
+        }
+        Command::Services(command) => services::run(&command),
+        Command::Readme { check: true } => readme::check(),
+        Command::Readme { check: false } => readme::write(),
+        Command::Supervise => services::supervise(),
+        Command::TerminateTls { listen, to, certificate, key } => {
+            services::terminate_tls(listen, to, &certificate, &key)
         }
     }
 }

@@ -62,6 +62,7 @@ mod tests {
             id: n.to_string(),
             source: String::new(),
             score: 0.0,
+            legs: Default::default(),
             text: String::new(),
             metadata: Map::new(),
         };

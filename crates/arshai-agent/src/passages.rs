@@ -72,6 +72,7 @@ mod tests {
             id: "a".into(),
             source: "s".into(),
             score: 0.5,
+            legs: Default::default(),
             text: text.into(),
             metadata: Map::new(),
         }

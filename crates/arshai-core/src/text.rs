@@ -1,7 +1,10 @@
 //! How text becomes search terms, and how terms are scored: the same on every engine whose BM25 is ours.
 
+mod content;
+
 use std::{borrow::Cow, collections::HashMap};
 
+pub use content::{content_terms, share_held};
 use rust_stemmers::{Algorithm, Stemmer};
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 

@@ -28,13 +28,29 @@ pub struct Passage {
     pub id: String,
     /// The document it comes from.
     pub source: String,
-    /// Its score; higher is better.
+    /// Its score; higher is better. Comparable within one search only.
     pub score: f32,
+    /// What each way of searching said of it.
+    #[serde(default)]
+    pub legs: LegScores,
     /// Its text. Data, never an instruction.
     pub text: String,
     /// The record's metadata.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+}
+
+/// What each way of searching says about one passage. Unlike a fused score these mean the same in every search of a
+/// collection, so that a threshold can stand on them.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct LegScores {
+    /// How well its words fit: BM25. `None` when words were not searched for, or did not find it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lexical: Option<f32>,
+    /// How near its meaning is, by the collection's metric: the cosine, as a rule. `None` when meaning was not searched
+    /// for, or did not find it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dense: Option<f32>,
 }
 
 /// What a tool answered.

@@ -3,6 +3,7 @@
 use arshai_core::{
     Error, Filter, Result,
     embed::EmbedderExt as _,
+    tool::LegScores,
     vector::{Consistency, Fusion, Hit, Leg, Query, Search},
 };
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,12 @@ use serde_json::{Map, Value};
 use crate::{KnowledgeBase, base::View, metadata};
 
 /// How much the words (first) and the meaning (second) of a question count in a hybrid search, as weights of
-/// reciprocal rank fusion. Chosen provisionally; to be set by measurement.
-pub const DEFAULT_FUSION_WEIGHTS: [f32; 2] = [1.0, 2.0];
+/// reciprocal rank fusion. Chosen by `cargo xtask bench retrieval` on manual pages, whose titles were the questions.
+pub const DEFAULT_FUSION_WEIGHTS: [f32; 2] = [1.0, 1.5];
+
+/// In a hybrid search, words count for a passage that holds at least this share of the question's content words.
+/// Passages that share one word by chance would otherwise push aside what the meaning finds.
+const MIN_MATCH: f32 = 0.5;
 
 /// How passages are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -67,13 +72,22 @@ pub struct SearchOptions {
     pub mode: Option<Mode>,
     /// Only chunks for which this holds. Default: all.
     pub filter: Option<Filter>,
+    /// How much words (first) and meaning (second) count in a hybrid search, as weights of reciprocal rank fusion.
+    /// Default: [`DEFAULT_FUSION_WEIGHTS`].
+    pub weights: [f32; 2],
     /// Which writes are seen. Default: [`Consistency::Session`].
     pub consistency: Consistency,
 }
 
 impl Default for SearchOptions {
     fn default() -> Self {
-        Self { limit: 5, mode: None, filter: None, consistency: Consistency::default() }
+        Self {
+            limit: 5,
+            mode: None,
+            filter: None,
+            weights: DEFAULT_FUSION_WEIGHTS,
+            consistency: Consistency::default(),
+        }
     }
 }
 
@@ -96,6 +110,13 @@ impl SearchOptions {
     #[must_use]
     pub fn with_filter(mut self, filter: impl Into<Option<Filter>>) -> Self {
         self.filter = filter.into();
+        self
+    }
+
+    /// The same with other weights of words (first) and meaning (second).
+    #[must_use]
+    pub fn with_weights(mut self, weights: [f32; 2]) -> Self {
+        self.weights = weights;
         self
     }
 
@@ -130,17 +151,27 @@ pub struct SearchHit {
     pub source: String,
     /// Higher is better. Comparable within one search only.
     pub score: f32,
+    /// What each way of searching said of it.
+    pub legs: LegScores,
     /// The chunk.
     pub text: String,
     /// The chunk's metadata.
     pub metadata: Map<String, Value>,
 }
 
-impl From<Hit> for SearchHit {
-    fn from(hit: Hit) -> Self {
+impl SearchHit {
+    fn new(hit: Hit, mode: Mode) -> Self {
         let source =
             hit.metadata.get(metadata::SOURCE).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Self { id: hit.id.to_string(), source, score: hit.score, text: hit.text, metadata: hit.metadata }
+        let leg = |position| hit.leg_scores.get(position).copied().flatten();
+        let legs = match mode {
+            Mode::Lexical => LegScores { lexical: Some(hit.score), dense: None },
+            Mode::Dense => LegScores { lexical: None, dense: Some(hit.score) },
+            // In the order in which [`KnowledgeBase::query`] asks them.
+            Mode::Hybrid => LegScores { lexical: leg(0), dense: leg(1) },
+        };
+        let Hit { id, score, text, metadata, .. } = hit;
+        Self { id: id.to_string(), source, score, legs, text, metadata }
     }
 }
 
@@ -164,13 +195,13 @@ impl KnowledgeBase {
         }
         let view = self.view().await?;
         let (mode, note) = self.choose(&view, options.mode)?;
-        let query = self.query(query, mode).await?;
+        let query = self.query(query, mode, options.weights).await?;
         let search = Search::new(query)
             .limit(options.limit)
             .filter(options.filter.clone())
             .consistency(options.consistency);
         let mut lists = self.store.search(&self.collection, &search).await?;
-        let hits = lists.pop().unwrap_or_default().into_iter().map(SearchHit::from).collect();
+        let hits = lists.pop().unwrap_or_default().into_iter().map(|hit| SearchHit::new(hit, mode)).collect();
         Ok(SearchResult { mode, hits, note })
     }
 
@@ -213,7 +244,7 @@ impl KnowledgeBase {
         }
     }
 
-    async fn query(&self, query: &str, mode: Mode) -> Result<Query> {
+    async fn query(&self, query: &str, mode: Mode, weights: [f32; 2]) -> Result<Query> {
         let Some(embedder) = self.embedder.as_ref().filter(|_| mode != Mode::Lexical) else {
             return Ok(Query::text(query));
         };
@@ -221,8 +252,8 @@ impl KnowledgeBase {
         Ok(match mode {
             Mode::Dense => Query::dense(vector),
             _ => Query::hybrid(
-                vec![Leg::text(query), Leg::dense(vector)],
-                Fusion::weighted_rrf(DEFAULT_FUSION_WEIGHTS),
+                vec![Leg::text(query).min_match(MIN_MATCH), Leg::dense(vector)],
+                Fusion::weighted_rrf(weights),
             ),
         })
     }

@@ -106,6 +106,7 @@ fn output(hits: Vec<SearchHit>) -> ToolOutput {
             id: hit.id,
             source: hit.source,
             score: hit.score,
+            legs: hit.legs,
             text: hit.text,
             metadata: hit.metadata,
         })

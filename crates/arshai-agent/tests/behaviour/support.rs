@@ -52,7 +52,7 @@ impl Tool for FixedTool {
 
 pub(crate) fn passage(n: usize, text: &str) -> Passage {
     let (id, source) = (format!("id-{text}"), "doc.md".into());
-    Passage { n, id, source, score: 0.5, text: text.into(), metadata: Map::new() }
+    Passage { n, id, source, score: 0.5, legs: Default::default(), text: text.into(), metadata: Map::new() }
 }
 
 pub(crate) fn search_call(query: &str) -> ScriptedReply {

@@ -1,8 +1,8 @@
-//! English words that say nothing about the subject of a question.
+//! What a question is about: its terms without the English words that say nothing about its subject.
 
 use std::{collections::HashSet, sync::LazyLock};
 
-use arshai_core::text::{query_terms, terms};
+use super::{is_single_cjk, query_terms, terms};
 
 /// Function words, and the words with which people ask.
 const WORDS: &str = "
@@ -24,7 +24,14 @@ static STOP_TERMS: LazyLock<HashSet<String>> = LazyLock::new(|| terms(WORDS).col
 static FILLER_TERMS: LazyLock<HashSet<String>> = LazyLock::new(|| terms(FILLERS).collect());
 
 /// The distinct terms of a question that say what it is about; all of them when none does.
-pub(crate) fn content_terms(question: &str) -> Vec<String> {
+///
+/// # Examples
+///
+/// ```
+/// let terms = arshai_core::text::content_terms("How long is green tea steeped?");
+/// assert_eq!(terms, ["green", "tea", "steep"]);
+/// ```
+pub fn content_terms(question: &str) -> Vec<String> {
     let all = query_terms(question);
     let mut content: Vec<String> = all.iter().filter(|term| !STOP_TERMS.contains(*term)).cloned().collect();
     if content.is_empty() {
@@ -36,9 +43,31 @@ pub(crate) fn content_terms(question: &str) -> Vec<String> {
     content
 }
 
+/// The share, from 0 to 1, of these distinct terms that a text holds; 1 when there are none.
+pub fn share_held(wanted: &[String], text: &str) -> f32 {
+    if wanted.is_empty() {
+        return 1.0;
+    }
+    let held: HashSet<String> = terms(text).collect();
+    let holds = |term: &&String| match is_single_cjk(term) {
+        true => held.iter().any(|other| other.starts_with(term.as_str())),
+        false => held.contains(*term),
+    };
+    wanted.iter().filter(holds).count() as f32 / wanted.len() as f32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_share_counts_terms_once() {
+        let wanted = content_terms("How long is green tea steeped? Tea!");
+        assert_eq!(share_held(&wanted, "Tea, tea and tea, the greenest."), 1.0 / 3.0);
+        assert_eq!(share_held(&wanted, "Steep green TEA"), 1.0);
+        assert_eq!(share_held(&["京".to_owned()], "東京都"), 1.0 / 1.0);
+        assert_eq!(share_held(&[], "anything"), 1.0);
+    }
 
     #[test]
     fn what_a_question_is_about() {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Filter, Result,
     filter::Subject,
-    text::{Bm25, is_common, is_single_cjk, query_terms, term_counts},
+    text::{Bm25, is_common, is_single_cjk, query_terms, share_held, term_counts},
 };
 
 /// Collections in this process, gone when it ends. Clones share the same collections.
@@ -153,6 +153,9 @@ impl Stored {
                     let mut hits = self.leg(&leg.query, filter)?;
                     hits.retain(|hit| leg.min_score.is_none_or(|least| hit.score >= least));
                     hits.truncate(leg.depth(wanted));
+                    if let Some((terms, least)) = leg.wanted_terms() {
+                        hits.retain(|hit| self.share_held(&hit.id, &terms) >= least);
+                    }
                     Ok(hits)
                 });
                 fuse(fusion, lists.collect::<Result<_>>()?)
@@ -194,6 +197,10 @@ impl Stored {
         };
         hits.sort_by(best_first);
         Ok(hits)
+    }
+
+    fn share_held(&self, id: &Id, terms: &[String]) -> f32 {
+        self.rows.get(id).map_or(0.0, |row| share_held(terms, &row.record.text))
     }
 
     fn text(&self, query: &str, filter: Option<&Filter>) -> Vec<Hit> {

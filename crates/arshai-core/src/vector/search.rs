@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Fusion, Id, Row, SparseVector};
-use crate::{Error, Filter, Result};
+use crate::{Error, Filter, Result, text::content_terms};
 
 /// One or several searches of the same shape.
 ///
@@ -93,7 +93,7 @@ impl Search {
     /// # Errors
     ///
     /// [`crate::ErrorKind::InvalidInput`] saying what is wrong: no query, a limit of 0, a wrong dimension, a value
-    /// that is not finite, a hybrid query without legs.
+    /// that is not finite, a hybrid query without legs, a share of words below 0 or above 1.
     pub fn validate(&self, dimension: Option<usize>) -> Result<()> {
         if self.queries.is_empty() {
             return Err(Error::invalid("a search needs at least one query"));
@@ -149,10 +149,7 @@ impl Query {
                     return Err(Error::invalid("a hybrid query needs at least one leg"));
                 }
                 fusion.validate(legs.len())?;
-                legs.iter().try_for_each(|leg| match &leg.query {
-                    LegQuery::Dense(vector) => validate_dense(vector, dimension),
-                    LegQuery::Sparse(_) | LegQuery::Text(_) => Ok(()),
-                })
+                legs.iter().try_for_each(|leg| leg.validate(dimension))
             }
         }
     }
@@ -194,6 +191,10 @@ pub struct Leg {
     pub query: LegQuery,
     /// Hits below this score of the leg are left out before fusing. Default: none.
     pub min_score: Option<f32>,
+    /// Of the best hits of a text leg, those that hold less than this share (0 to 1) of the query's
+    /// [content terms](crate::text::content_terms) are left out before fusing: a few common words in common must not
+    /// outweigh what the other legs say. Default: none.
+    pub min_match: Option<f32>,
     /// How many hits the leg contributes. Default: the larger of 50 and 4 × (limit + offset).
     pub limit: Option<usize>,
 }
@@ -211,9 +212,19 @@ pub enum LegQuery {
 }
 
 impl Leg {
+    fn validate(&self, dimension: Option<usize>) -> Result<()> {
+        if self.min_match.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+            return Err(Error::invalid("the share of words that a hit must hold is from 0 to 1"));
+        }
+        match &self.query {
+            LegQuery::Dense(vector) => validate_dense(vector, dimension),
+            LegQuery::Sparse(_) | LegQuery::Text(_) => Ok(()),
+        }
+    }
+
     /// A leg.
     pub fn new(query: LegQuery) -> Self {
-        Self { query, min_score: None, limit: None }
+        Self { query, min_score: None, min_match: None, limit: None }
     }
 
     /// A dense leg.
@@ -236,6 +247,21 @@ impl Leg {
     pub fn min_score(mut self, score: f32) -> Self {
         self.min_score = Some(score);
         self
+    }
+
+    /// The same without hits that hold less than this share of a text query's content terms.
+    #[must_use]
+    pub fn min_match(mut self, share: f32) -> Self {
+        self.min_match = Some(share);
+        self
+    }
+
+    /// The content terms of which each hit holds at least the returned share; `None` when nothing is asked of its words.
+    pub fn wanted_terms(&self) -> Option<(Vec<String>, f32)> {
+        match (&self.query, self.min_match) {
+            (LegQuery::Text(text), Some(share)) if share > 0.0 => Some((content_terms(text), share)),
+            _ => None,
+        }
     }
 
     /// The same contributing at most `limit` hits.

@@ -1,0 +1,72 @@
+//! Where services keep what they fetch, write and leave behind: all below `target/xtask`.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::catalog::Service;
+use crate::workspace;
+
+/// The folders of one checkout.
+#[derive(Debug, Clone)]
+pub(crate) struct Folders {
+    root: PathBuf,
+}
+
+impl Folders {
+    /// Those of this checkout: below the target folder, so `cargo clean` takes them along.
+    pub(crate) fn of_checkout() -> Self {
+        let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        let target = target.map(|folder| workspace::root().join(folder));
+        Self::below(&target.unwrap_or_else(|| workspace::root().join("target")))
+    }
+
+    /// Those below another target folder.
+    pub(crate) fn below(target: &Path) -> Self {
+        Self { root: target.join("xtask") }
+    }
+
+    /// The folder that holds all the others.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// States of what runs, and the file `env`.
+    pub(crate) fn run(&self) -> Result<PathBuf> {
+        self.folder("run")
+    }
+
+    /// What the services print.
+    pub(crate) fn logs(&self) -> Result<PathBuf> {
+        self.folder("logs")
+    }
+
+    /// Unpacked packages, one folder each, kept between runs.
+    pub(crate) fn packages(&self) -> Result<PathBuf> {
+        self.folder("packages")
+    }
+
+    /// Certificates of `redis-tls`.
+    pub(crate) fn tls(&self) -> Result<PathBuf> {
+        self.folder("tls")
+    }
+
+    /// An empty folder for what a service stores; whatever an earlier run left there is removed.
+    pub(crate) fn fresh_data(&self, service: Service) -> Result<PathBuf> {
+        let folder = self.root.join("data").join(service.name());
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        Ok(folder)
+    }
+
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.root.join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        Ok(folder)
+    }
+}
