@@ -28,6 +28,8 @@ enum Fault {
     HearsOperators,
     /// Fusion weights are not heard.
     IgnoresWeights,
+    /// A text leg's share of words is not heard.
+    IgnoresMinMatch,
     /// A raw filter means everything.
     AcceptsRaw,
     /// A record's text is written before its vector.
@@ -76,6 +78,12 @@ impl Broken {
                     Fusion::Rrf { k, .. } => Fusion::Rrf { k, weights: Vec::new() },
                     other => other,
                 };
+                Query::Hybrid { legs, fusion }
+            }
+            Query::Hybrid { mut legs, fusion } if self.fault == Fault::IgnoresMinMatch => {
+                for leg in legs.iter_mut().filter(|leg| leg.min_match.is_some_and(|share| share <= 1.0)) {
+                    leg.min_match = None;
+                }
                 Query::Hybrid { legs, fusion }
             }
             other => other,
@@ -221,6 +229,7 @@ async fn every_fault_is_caught_by_the_check_named_for_it() {
         (Fault::FailsWholeBatches, "vectors.bad_record_fails_alone"),
         (Fault::HearsOperators, "vectors.text_operators_are_data"),
         (Fault::IgnoresWeights, "vectors.hybrid_weighted_rrf_equals_core"),
+        (Fault::IgnoresMinMatch, "vectors.hybrid_min_match_asks_for_words"),
         (Fault::AcceptsRaw, "vectors.raw_filter_is_unsupported"),
         (Fault::TornUpsert, "vectors.dropped_upsert_leaves_whole_records"),
         (Fault::RoundsIntegers, "vectors.odd_keys_texts_and_metadata_survive"),

@@ -1,9 +1,13 @@
 //! Hybrid search: the order is the one core's formulas give for the legs fetched one by one.
 
-use arshai_core::vector::{Fusion, Hit, Leg, LegQuery, Norm, Query, Record, Search, fuse};
+use arshai_core::{
+    ErrorKind,
+    text::share_held,
+    vector::{Fusion, Hit, Leg, LegQuery, Norm, Query, Record, Search, fuse},
+};
 
 use super::{Context, close_to, ids, in_order};
-use crate::check::{Checks, Outcome, checks, equal, holds, present};
+use crate::check::{Checks, Outcome, checks, equal, fails, holds, present};
 
 const FUSE: &str = "arshai_core::vector::fuse";
 const LEG: &str = "arshai_core::vector::Leg";
@@ -22,6 +26,7 @@ pub(super) async fn run(context: &Context<'_>, checks: &mut Checks) {
         ]);
         "vectors.hybrid_leg_scores" if able, "hybrid": "arshai_core::vector::Hit::leg_scores" => context.leg_scores();
         "vectors.hybrid_min_score_applies_to_the_leg" if able, "hybrid": LEG => context.min_score();
+        "vectors.hybrid_min_match_asks_for_words" if able, "hybrid": LEG => context.min_match();
         "vectors.hybrid_leg_limit_limits_the_leg" if able, "hybrid": LEG => context.leg_limit();
         "vectors.hybrid_limit_and_offset_cut_one_order" if able, "hybrid": FUSE => context.hybrid_pages();
         "vectors.hybrid_of_one_leg_keeps_its_order" if able, "hybrid": FUSE => context.one_leg();
@@ -68,6 +73,9 @@ impl Context<'_> {
             };
             let mut hits = self.search(collection, query, leg.depth(wanted)).await?;
             hits.retain(|hit| leg.min_score.is_none_or(|least| hit.score >= least));
+            if let Some((terms, least)) = leg.wanted_terms() {
+                hits.retain(|hit| share_held(&terms, &hit.text) >= least);
+            }
             lists.push(hits);
         }
         Ok(fuse(fusion, lists))
@@ -137,6 +145,28 @@ impl Context<'_> {
         let legs = [dense.min_score(2.0), text.min_score(f32::MAX)];
         let found = self.hybrid(&collection, &legs, &Fusion::rrf(), ROWS).await?;
         equal("hits above what no score reaches", &ids(&found), &Vec::new())
+    }
+
+    async fn min_match(&self) -> Outcome {
+        let collection = self.mixed("min_match").await?;
+        let [dense, text] = legs();
+        // Weights under which a text hit too many changes the order.
+        let fusion = Fusion::weighted_rrf([1.0, 3.0]);
+        for share in [0.0, 0.5, 0.75, 1.0] {
+            let legs = [dense.clone(), text.clone().min_match(share)];
+            self.same_as_core(&collection, &legs, &fusion).await?;
+        }
+        let [one, both] = [0.5, 1.0].map(|share| [text.clone().min_match(share)]);
+        let one = self.hybrid(&collection, &one, &Fusion::rrf(), ROWS).await?;
+        let both = self.hybrid(&collection, &both, &Fusion::rrf(), ROWS).await?;
+        holds(
+            "fewer records hold both words than one of them",
+            !both.is_empty() && both.len() < one.len(),
+            &(one.len(), both.len()),
+        )?;
+        let wrong = Query::hybrid(vec![text.min_match(1.5)], Fusion::rrf());
+        let found = self.store.search(&collection, &Search::new(wrong)).await;
+        fails("a share above 1", found, ErrorKind::InvalidInput).map(|_| ())
     }
 
     async fn leg_limit(&self) -> Outcome {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use arshai_core::{
     Deadline, Effect, Error, Filter,
-    text::{Bm25, is_common, query_terms},
+    text::{Bm25, is_common, query_terms, share_held},
     vector::{Hit, Id, Leg, LegQuery, Query, Search, fuse},
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, TransactionBehavior};
@@ -134,10 +134,43 @@ impl Searcher<'_> {
         let depth = leg.depth(wanted);
         match &leg.query {
             LegQuery::Dense(vector) => Ok(self.dense(vector, depth, || Ok(()))?.0),
-            LegQuery::Text(text) => self.text(text, depth),
+            LegQuery::Text(text) => self.matching(leg, self.text(text, depth)?),
             LegQuery::Sparse(_) => Err(no_sparse()),
             _ => Err(unknown_query()),
         }
+    }
+
+    /// Of what a text leg found, the chunks that hold as many of the query's content terms as it asks for.
+    fn matching(&self, leg: &Leg, mut ranked: Vec<Ranked>) -> Outcome<Vec<Ranked>> {
+        let Some((terms, least)) = leg.wanted_terms() else { return Ok(ranked) };
+        let mut postings = Vec::new();
+        let mut common = 0;
+        for term in &terms {
+            match self.entry(term, false)? {
+                Entry::All(found) => postings.push(found),
+                Entry::Common => common += 1,
+            }
+        }
+        let enough = |held: usize| held as f32 / terms.len() as f32 >= least;
+        let mut text = self
+            .connection
+            .prepare_cached(&format!("SELECT text FROM chunk_{} WHERE doc = ?1", self.stored.key))?;
+        let mut kept = Vec::with_capacity(ranked.len());
+        for candidate in ranked.drain(..) {
+            let holds = |found: &&std::sync::Arc<[Posting]>| {
+                found.binary_search_by_key(&candidate.doc, |posting| posting.doc).is_ok()
+            };
+            let held = postings.iter().filter(holds).count();
+            // Of common terms not every chunk is known; the text decides where they do.
+            let keep = enough(held)
+                || (enough(held + common)
+                    && share_held(&terms, &text.query_row([candidate.doc], |row| row.get::<_, String>(0))?)
+                        >= least);
+            if keep {
+                kept.push(candidate);
+            }
+        }
+        Ok(kept)
     }
 
     /// The best `wanted`, and what `meanwhile` gives, which is done while others scan.

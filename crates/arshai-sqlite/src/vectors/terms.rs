@@ -35,7 +35,7 @@ pub(super) fn index_text(text: &str) -> (String, u32) {
     (out, length)
 }
 
-/// The chunks that hold `term`. Stops when `enough` says that so many are all it needs to know.
+/// The chunks that hold `term`, by their numbers. Stops when `enough` says that so many are all it needs to know.
 pub(super) fn read_postings(
     connection: &Connection,
     stored: &Stored,
@@ -72,6 +72,8 @@ pub(super) fn read_postings(
             break;
         }
     }
+    // They come by count first.
+    postings.sort_unstable_by_key(|posting| posting.doc);
     Ok(postings)
 }
 
