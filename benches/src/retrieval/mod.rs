@@ -48,7 +48,7 @@ pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
     let knowledge = ingest(&library, &embedder).await?;
     let [lexical, _, hybrid] = table(&knowledge, &library).await?;
     figures.at_least("library: hybrid recall@10 above lexical", hybrid.recall - lexical.recall, 0.10, "");
-    answers::run(figures, &knowledge, &embedder).await?;
+    answers::run(figures, knowledge).await?;
 
     let reference = debian::reference().await?;
     let knowledge = ingest(&reference, &embedder).await?;

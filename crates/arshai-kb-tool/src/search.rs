@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use crate::{KnowledgeBase, base::View, metadata};
 
 /// How much the words (first) and the meaning (second) of a question count in a hybrid search, as weights of
-/// reciprocal rank fusion. Chosen by `cargo xtask bench retrieval` on manual pages, whose titles were the questions.
+/// reciprocal rank fusion: the most for the meaning that costs nothing measurable on manual pages, whose titles were the
+/// questions of `cargo xtask bench retrieval`.
 pub const DEFAULT_FUSION_WEIGHTS: [f32; 2] = [1.0, 1.5];
 
 /// In a hybrid search, words count for a passage that holds at least this share of the question's content words.

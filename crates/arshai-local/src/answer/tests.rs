@@ -15,7 +15,7 @@ fn passage(n: usize, text: &str) -> Passage {
 
 fn ask(question: &str, texts: &[&str]) -> String {
     let passages: Vec<Passage> = texts.iter().zip(1..).map(|(text, n)| passage(n, text)).collect();
-    answer(question, &passages.iter().collect::<Vec<_>>())
+    answer(question, &passages.iter().collect::<Vec<_>>(), EVIDENCE)
 }
 
 #[test]
@@ -52,13 +52,13 @@ fn the_heading_in_the_metadata_counts_up_to_the_first_in_the_text() {
     let told = |text: &str| {
         let mut passage = passage(1, text);
         passage.metadata.insert("heading".into(), "Product > Price".into());
-        answer("What is the price?", &[&passage])
+        answer("What is the price?", &[&passage], EVIDENCE)
     };
     assert_eq!(told("10 EUR per seat."), "“10 EUR per seat.” [1]");
     assert_eq!(told("## Support\n\nBy mail."), NOTHING);
     let mut passage = passage(1, "## Price\n\n10 EUR.\n\n## Support\n\nBy mail.\n\n# Other\n\nNone.");
     passage.metadata.insert("heading".into(), "Product > Price".into());
-    assert_eq!(answer("What support has the product?", &[&passage]), "“By mail.” [1]");
+    assert_eq!(answer("What support has the product?", &[&passage], EVIDENCE), "“By mail.” [1]");
 }
 
 #[test]
@@ -141,4 +141,36 @@ fn an_endless_sentence_is_cut_at_a_word() {
     let reply = ask("tea", &[&text]);
     assert!(reply.chars().count() < MAX_CHARS + 20);
     assert!(reply.ends_with("word…” [1]"), "{reply}");
+}
+
+fn found(text: &str, dense: Option<f32>) -> Passage {
+    let mut passage = passage(1, text);
+    passage.legs.dense = dense;
+    passage
+}
+
+#[test]
+fn meaning_and_words_together_must_be_evidence_enough() {
+    let text = "Green tea is steeped for two minutes.";
+    let ask = |question: &str, dense| answer(question, &[&found(text, dense)], EVIDENCE);
+    let quoted = "“Green tea is steeped for two minutes.” [1]";
+    // All words: enough without any meaning. Half of them: only with it.
+    assert_eq!(ask("How long is green tea steeped?", Some(0.0)), quoted);
+    assert_eq!(ask("How is green tea sold wholesale?", Some(0.3)), NOTHING);
+    assert_eq!(ask("How is green tea sold wholesale?", Some(0.6)), quoted);
+    // Where meaning was not searched for, half of the words is all that can be asked.
+    assert_eq!(ask("How is green tea sold wholesale?", None), quoted);
+    // Meaning without a word is none.
+    assert!(ask("Wann trinkt man das?", Some(0.99)).starts_with(NOTHING));
+    // Another metric's score is no cosine.
+    assert_eq!(ask("How is green tea sold wholesale?", Some(-40.0)), NOTHING);
+}
+
+#[test]
+fn what_is_near_is_named_once_and_is_no_citation() {
+    let (mut one, mut two) = (found("A first text.", Some(0.4)), found("A second text.", Some(0.5)));
+    (one.source, two.source) = ("[1].md".into(), "two.md".into());
+    let far = found("A third text.", Some(0.1));
+    let reply = answer("Which wire carries power?", &[&one, &two, &two, &far], EVIDENCE);
+    assert_eq!(reply, format!("{NOTHING} The nearest in meaning: two.md, (1).md."));
 }

@@ -52,6 +52,13 @@ async fn common_terms_are_dropped_above_5000_chunks_and_rarer_ones_remain() {
             assert_eq!(store.search("c", &search).await.unwrap(), expected, "{question}");
             // And again from what is kept in memory.
             assert_eq!(store.search("c", &search).await.unwrap(), expected, "{question}");
+            // Of a common term not every chunk is known, but whether a hit holds it is.
+            for share in [0.3, 0.5, 1.0] {
+                let leg = Leg::text(format!("{question} w22 ninth")).min_match(share);
+                let search = Search::new(Query::hybrid(vec![leg], Fusion::rrf())).filter(filter.clone());
+                let expected = reference.search("c", &search).await.unwrap();
+                assert_eq!(store.search("c", &search).await.unwrap(), expected, "{question}, {share}");
+            }
         }
     }
     let hits = store.search_one("c", Query::text("the w17"), 10).await.unwrap();
