@@ -83,7 +83,7 @@ impl Checks {
     }
 
     pub(crate) fn finish(self) -> Report {
-        self.report
+        self.report.published()
     }
 
     async fn judge<T>(

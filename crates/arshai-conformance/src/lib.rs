@@ -11,6 +11,14 @@
 //! * [`capabilities`]: what each engine is expected to be able to do
 //! * [`doubles`]: deterministic stand-ins for models and failing backends, for tests
 //!
+//! # Fault proxy
+//!
+//! With the feature `fault` (off by default: it adds tokio's network types), the module `fault` holds a TCP proxy
+//! that delays, stalls, cuts, resets and refuses connections by a plan that repeats exactly. It is protocol-agnostic,
+//! binds a loopback port, and is how the network backends' fault tests break their connections: a reply that is lost
+//! after the server executed, a server that dies and comes back on the same port, a failure at random once in ten
+//! requests. Enable it in `[dev-dependencies]`.
+//!
 //! # Examples
 //!
 //! A backend's test, with a factory that gives another handle to the same data each time:
@@ -39,6 +47,8 @@ mod check;
 pub mod doubles;
 mod drop_harness;
 pub mod embedder;
+#[cfg(feature = "fault")]
+pub mod fault;
 pub mod memory;
 mod report;
 pub mod vectors;

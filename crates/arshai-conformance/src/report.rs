@@ -1,6 +1,16 @@
 //! What a suite found.
 
-use std::fmt;
+use std::{
+    env, fmt,
+    fs::OpenOptions,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use serde_json::json;
+
+/// Names a file to which every suite appends one line of JSON: what [`Report`] holds, for a program to read.
+const REPORT: &str = "ARSHAI_CONFORMANCE_REPORT";
 
 /// One broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +59,9 @@ pub struct Skipped {
 }
 
 /// Everything a suite found. `Display` is for people: counts first, then what was left out, then the failures.
+///
+/// When the variable `ARSHAI_CONFORMANCE_REPORT` names a file, every suite also appends its report to it, as one line
+/// of JSON: `{"suite", "passed": [check], "unsupported": [{"check", "missing"}], "failed": [check]}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a report may hold failures"]
 #[non_exhaustive]
@@ -68,6 +81,30 @@ pub struct Report {
 impl Report {
     pub(crate) fn new(suite: &'static str) -> Self {
         Self { suite, passed: Vec::new(), skipped: Vec::new(), failures: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Appends itself to the file that the environment names, if it names one.
+    pub(crate) fn published(mut self) -> Self {
+        if let Some(path) = env::var_os(REPORT).map(PathBuf::from) {
+            if let Err(error) = self.append_to(&path) {
+                self.notes.push(format!("not written to {} ({REPORT}): {error}", path.display()));
+            }
+        }
+        self
+    }
+
+    fn append_to(&self, path: &Path) -> std::io::Result<()> {
+        let unsupported: Vec<_> = self
+            .skipped
+            .iter()
+            .map(|skipped| json!({ "check": skipped.check, "missing": skipped.missing }))
+            .collect();
+        let failed: Vec<_> = self.failures.iter().map(|failure| failure.check).collect();
+        let line = json!({
+            "suite": self.suite, "passed": self.passed, "unsupported": unsupported, "failed": failed,
+        });
+        // One write: suites that end at the same time do not mix their lines.
+        OpenOptions::new().create(true).append(true).open(path)?.write_all(format!("{line}\n").as_bytes())
     }
 
     /// How many checks ran.
@@ -141,6 +178,24 @@ mod tests {
     #[test]
     fn a_suite_in_which_nothing_ran_has_not_passed() {
         assert!(!Report::new("empty").is_passed());
+    }
+
+    #[test]
+    fn reports_follow_each_other_in_the_file_and_tell_left_out_from_passed() {
+        let path = env::temp_dir().join(crate::check::unique("report"));
+        let mut report = Report::new("memory");
+        report.passed.push("memory.x");
+        report.skipped.push(Skipped { check: "memory.y", missing: "expiry" });
+        report.append_to(&path).unwrap();
+        Report::new("vectors").append_to(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let unsupported = json!([{ "check": "memory.y", "missing": "expiry" }]);
+        let first = json!({
+            "suite": "memory", "passed": ["memory.x"], "unsupported": unsupported, "failed": [],
+        });
+        assert_eq!((lines.len(), &lines[0], &lines[1]["suite"]), (2, &first, &json!("vectors")));
     }
 
     #[test]
