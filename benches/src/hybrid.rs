@@ -16,6 +16,7 @@ use arshai_core::{
     filter::Field,
     vector::{CollectionSpec, Fusion, Hit, Leg, Output, Query, Record, Search, VectorStore},
 };
+use arshai_kb_tool::{DEFAULT_FUSION_WEIGHTS, DEFAULT_MIN_MATCH};
 use arshai_sqlite::{SqliteConfig, SqliteFile, SqliteVectors};
 use serde_json::Map;
 use vectors::{DIMENSION, Vectors};
@@ -148,10 +149,10 @@ impl Bench {
 
     fn hybrid(&self, number: usize) -> Search {
         let legs = vec![
-            Leg::text(self.questions[number].as_str()),
+            Leg::text(self.questions[number].as_str()).min_match(DEFAULT_MIN_MATCH),
             Leg::dense(self.vectors.questions[number].clone()),
         ];
-        Search::new(Query::hybrid(legs, Fusion::rrf())).limit(LIMIT)
+        Search::new(Query::hybrid(legs, Fusion::weighted_rrf(DEFAULT_FUSION_WEIGHTS))).limit(LIMIT)
     }
 
     fn lexical(&self, number: usize) -> Search {

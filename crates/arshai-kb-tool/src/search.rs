@@ -18,7 +18,7 @@ pub const DEFAULT_FUSION_WEIGHTS: [f32; 2] = [1.0, 1.5];
 
 /// In a hybrid search, words count for a passage that holds at least this share of the question's content words.
 /// Passages that share one word by chance would otherwise push aside what the meaning finds.
-const MIN_MATCH: f32 = 0.5;
+pub const DEFAULT_MIN_MATCH: f32 = 0.5;
 
 /// How passages are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -253,7 +253,7 @@ impl KnowledgeBase {
         Ok(match mode {
             Mode::Dense => Query::dense(vector),
             _ => Query::hybrid(
-                vec![Leg::text(query).min_match(MIN_MATCH), Leg::dense(vector)],
+                vec![Leg::text(query).min_match(DEFAULT_MIN_MATCH), Leg::dense(vector)],
                 Fusion::weighted_rrf(weights),
             ),
         })
