@@ -2,11 +2,17 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a terminal program of this repository only")]
 
 mod bench;
+mod ci;
+mod counts;
+mod integration;
 mod process;
 mod readme;
 mod services;
+mod steps;
 mod test;
+mod test_binaries;
 mod tidy;
+mod tools;
 mod workspace;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -24,8 +30,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Everything that must hold before a commit: format, house rules, lints, tests, docs
+    /// Everything that must hold before a commit: format, house rules, lints, tests, integration, docs
     Test,
+    /// The same, and licences, sources, advisories, and every feature alone; installs the tools it needs
+    Ci,
+    /// The backends' tests on the engines they are for, which are started and stopped again
+    Integration(integration::Options),
     /// The house rules alone, in a second
     Tidy,
     /// Build the benchmarks in release and run them, all or those named
@@ -63,6 +73,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Test => test::run(),
+        Command::Ci => ci::run(),
+        Command::Integration(options) => integration::run(&options).map(drop),
         Command::Tidy => tidy::run(),
         Command::Bench { names } => {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -3,10 +3,11 @@
 use std::{
     ffi::OsString,
     io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::workspace;
 
@@ -16,6 +17,16 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(workspace::root());
     command
+}
+
+/// This program, to be started once more: also after a build has put a new one in its place, as `cargo test` on the
+/// whole workspace may do while we run.
+pub(crate) fn own_program() -> Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    match running.exists() {
+        true => Ok(running.to_path_buf()),
+        false => std::env::current_exe().context("finding this program"),
+    }
 }
 
 /// Whether a command runs at all and succeeds; its output is not shown.
@@ -44,7 +55,13 @@ pub(crate) enum Output {
 }
 
 /// Runs a command, shows its output as it comes, and returns the lines of one of its two outputs.
-pub(crate) fn run_and_read(mut command: Command, output: Output) -> Result<Vec<String>> {
+pub(crate) fn run_and_read(command: Command, output: Output) -> Result<Vec<String>> {
+    let (lines, outcome) = run_and_keep(command, output)?;
+    outcome.map(|()| lines)
+}
+
+/// The same, with the lines also of a command that fails.
+pub(crate) fn run_and_keep(mut command: Command, output: Output) -> Result<(Vec<String>, Result<()>)> {
     let line = shown(&command);
     match output {
         Output::Stdout => command.stdout(Stdio::piped()),
@@ -56,10 +73,12 @@ pub(crate) fn run_and_read(mut command: Command, output: Output) -> Result<Vec<S
         Output::Stderr => child.stderr.take().map(|pipe| copy_lines(pipe, std::io::stderr())),
     };
     let status = child.wait().with_context(|| format!("waiting for `{line}`"))?;
-    if !status.success() {
-        bail!("`{line}` failed ({status})");
-    }
-    lines.context("the output of the command was not read")?
+    let lines = lines.context("the output of the command was not read")??;
+    let outcome = match status.success() {
+        true => Ok(()),
+        false => Err(anyhow!("`{line}` failed ({status})")),
+    };
+    Ok((lines, outcome))
 }
 
 /// Runs a command and returns its standard output; it is not shown.
@@ -87,7 +106,7 @@ fn copy_lines(from: impl std::io::Read, mut to: impl std::io::Write) -> Result<V
 
 /// The command as one would type it.
 fn shown(command: &Command) -> String {
-    let program = std::path::Path::new(command.get_program()).file_stem().unwrap_or(command.get_program());
+    let program = Path::new(command.get_program()).file_stem().unwrap_or(command.get_program());
     std::iter::once(program)
         .chain(command.get_args())
         .map(|word| word.to_string_lossy())

@@ -3,20 +3,29 @@
 //! One target folder and one profile for all steps, and lints passed behind `--` rather than in `RUSTFLAGS`, so that
 //! no dependency is compiled twice for one purpose.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::{
+    counts::Counts,
+    integration,
     process::{self, Output},
-    tidy,
+    steps::Steps,
+    test_binaries, tidy,
 };
 
-/// Runs all steps and prints how many tests ran.
+/// Runs all steps and prints how long each took and how many tests ran.
 pub(crate) fn run() -> Result<()> {
+    let mut steps = Steps::new();
+    let ran = run_in(&mut steps)?;
+    drop(steps);
+    println!("\n{ran}");
+    Ok(())
+}
+
+/// Runs all steps and says how many tests ran.
+pub(crate) fn run_in(steps: &mut Steps) -> Result<String> {
     need_tool("fmt", "rustup component add rustfmt")?;
     need_tool("clippy", "rustup component add clippy")?;
-    let mut steps = Steps::default();
     steps.run("format", || process::run(process::cargo(&["fmt", "--all", "--check"])))?;
     steps.run("house rules", tidy::run)?;
     steps.run("lints", || {
@@ -24,6 +33,8 @@ pub(crate) fn run() -> Result<()> {
         process::run(process::cargo(&arguments))
     })?;
     let tests = steps.run("tests", run_tests)?;
+    let on_engines =
+        steps.run("integration", || integration::run(&integration::Options::everything_as_processes()))?;
     let doctests = steps.run("documentation examples", run_doctests)?;
     steps.run("documentation", || {
         // Libraries only: the program `arshai` and the crate `arshai` would write the same file.
@@ -31,31 +42,10 @@ pub(crate) fn run() -> Result<()> {
         command.env("RUSTDOCFLAGS", "-D warnings");
         process::run(command)
     })?;
-    steps.print();
-    println!("\n{} tests ran and passed: {tests} tests, {doctests} documentation examples", tests + doctests);
-    Ok(())
-}
-
-/// What was done and how long it took.
-#[derive(Default)]
-struct Steps(Vec<(&'static str, Duration)>);
-
-impl Steps {
-    fn run<T>(&mut self, name: &'static str, step: impl FnOnce() -> Result<T>) -> Result<T> {
-        println!("\n==> {name}");
-        let start = Instant::now();
-        let outcome =
-            step().with_context(|| format!("the step `{name}` failed; the steps after it did not run"))?;
-        self.0.push((name, start.elapsed()));
-        Ok(outcome)
-    }
-
-    fn print(&self) {
-        println!();
-        for (name, took) in &self.0 {
-            println!("  ok  {name:24} {:6.1} s", took.as_secs_f64());
-        }
-    }
+    Ok(format!(
+        "{} tests ran and passed: {tests} tests, {on_engines} on engines, {doctests} documentation examples",
+        tests + on_engines + doctests
+    ))
 }
 
 fn need_tool(subcommand: &str, install: &str) -> Result<()> {
@@ -66,114 +56,45 @@ fn need_tool(subcommand: &str, install: &str) -> Result<()> {
     Ok(())
 }
 
+/// All tests but those that `integration` runs.
 fn run_tests() -> Result<u64> {
-    let counts = if process::works(process::cargo(&["nextest", "--version"])) {
-        let mut command =
-            process::cargo(&["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]);
-        command.args(["--config-file", ".ci/nextest.toml"]);
-        Counts::of_nextest(&process::run_and_read(command, Output::Stderr)?)
-    } else {
-        println!(
-            "cargo-nextest is not installed (`cargo install cargo-nextest --locked`); using `cargo test`"
-        );
-        let command =
-            process::cargo(&["test", "--workspace", "--all-features", "--all-targets", "--no-fail-fast"]);
-        Counts::of_libtest(&process::run_and_read(command, Output::Stdout)?)
-    };
+    if !process::works(process::cargo(&["nextest", "--version"])) {
+        println!("cargo-nextest is not installed (`cargo install cargo-nextest --locked`); doing without");
+        return run_one_binary_after_the_other();
+    }
+    let left_out = integration::ENTRIES
+        .iter()
+        .map(|entry| format!("(package(={}) & kind(test) & binary(={}))", entry.package, entry.binary));
+    let filter = format!("not ({})", left_out.collect::<Vec<_>>().join(" | "));
+    let mut command = process::cargo(&["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]);
+    command.args(["--config-file", ".ci/nextest.toml", "--filterset", &filter]);
+    Counts::of_nextest(&process::run_and_read(command, Output::Stderr)?).complete()
+}
+
+fn run_one_binary_after_the_other() -> Result<u64> {
+    let mut counts = Counts::default();
+    let mut failed = Vec::new();
+    for binary in test_binaries::build(&[])? {
+        if integration::holds(&binary.package, &binary.name) {
+            continue;
+        }
+        println!("\n{} {}", binary.package, binary.name);
+        let mut command = std::process::Command::new(&binary.program);
+        command.current_dir(&binary.folder).env("CARGO_MANIFEST_DIR", &binary.folder);
+        let (lines, outcome) = process::run_and_keep(command, Output::Stdout)?;
+        counts += Counts::of_libtest(lines.iter().map(String::as_str));
+        if outcome.is_err() {
+            failed.push(format!("{} {}", binary.package, binary.name));
+        }
+    }
+    if !failed.is_empty() {
+        bail!("tests failed in {}", failed.join(", "));
+    }
     counts.complete()
 }
 
 fn run_doctests() -> Result<u64> {
     let command = process::cargo(&["test", "--workspace", "--all-features", "--doc"]);
-    Counts::of_libtest(&process::run_and_read(command, Output::Stdout)?).complete()
-}
-
-/// How many tests a run reports.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Counts {
-    passed: u64,
-    skipped: u64,
-}
-
-impl Counts {
-    /// From nextest's `Summary [ 1.2s] 12 tests run: 12 passed (1 slow), 0 skipped`.
-    fn of_nextest(lines: &[String]) -> Self {
-        let summary =
-            lines.iter().rev().map(|line| without_colour(line)).find(|line| line.contains("Summary ["));
-        let summary = summary.unwrap_or_default();
-        Self { passed: number_before(&summary, " passed"), skipped: number_before(&summary, " skipped") }
-    }
-
-    /// From libtest's `test result: ok. 3 passed; 0 failed; 1 ignored; …`, one line per binary.
-    fn of_libtest(lines: &[String]) -> Self {
-        let results =
-            lines.iter().map(|line| without_colour(line)).filter(|line| line.starts_with("test result:"));
-        results.fold(Self::default(), |sum, line| Self {
-            passed: sum.passed + number_before(&line, " passed"),
-            skipped: sum.skipped + number_before(&line, " ignored") + number_before(&line, " filtered out"),
-        })
-    }
-
-    /// The number of tests, when all there are ran. A test that can be skipped silently is a defect.
-    fn complete(self) -> Result<u64> {
-        if self.passed == 0 {
-            bail!("no test ran, or the summary of the run was not understood");
-        }
-        ensure!(self.skipped == 0, "{} tests were skipped; every test must run", self.skipped);
-        Ok(self.passed)
-    }
-}
-
-fn number_before(line: &str, word: &str) -> u64 {
-    let before = line.find(word).and_then(|at| line.get(..at)).unwrap_or_default();
-    let digits: String = before.chars().rev().take_while(char::is_ascii_digit).collect();
-    digits.chars().rev().collect::<String>().parse().unwrap_or(0)
-}
-
-fn without_colour(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    let mut characters = line.chars();
-    while let Some(c) = characters.next() {
-        if c == '\u{1b}' {
-            // A colour is ESC, `[`, parameters, `m`.
-            characters.by_ref().find(|c| *c == 'm');
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(text: &str) -> Vec<String> {
-        text.lines().map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn nextest_summaries_are_counted() {
-        let run = lines("     Summary [   0.005s] 3 tests run: 3 passed (1 slow), 2 skipped\n");
-        assert_eq!(Counts::of_nextest(&run), Counts { passed: 3, skipped: 2 });
-        let run = lines(
-            "\u{1b}[32;1m     Summary\u{1b}[0m [   0.005s] \u{1b}[1m41\u{1b}[0m tests run: \u{1b}[1m41\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, \u{1b}[1m0\u{1b}[0m \u{1b}[33;1mskipped\u{1b}[0m",
-        );
-        assert_eq!(Counts::of_nextest(&run).complete().unwrap(), 41);
-    }
-
-    #[test]
-    fn libtest_results_are_added() {
-        let run = lines(
-            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
-             test result: ok. 4 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
-        );
-        assert_eq!(Counts::of_libtest(&run), Counts { passed: 7, skipped: 1 });
-    }
-
-    #[test]
-    fn a_run_without_tests_or_with_skipped_ones_fails() {
-        assert!(Counts::of_nextest(&lines("error: something else")).complete().is_err());
-        assert!(Counts { passed: 5, skipped: 1 }.complete().is_err());
-    }
+    let lines = process::run_and_read(command, Output::Stdout)?;
+    Counts::of_libtest(lines.iter().map(String::as_str)).complete()
 }

@@ -1,6 +1,8 @@
 //! No process that a command of ours started outlives that command, however it ends.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failing step fails the test")]
 
+mod processes;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
@@ -11,8 +13,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// Long enough for a slow machine; a test that passes never waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::processes::{PATIENCE, assert_all_end, runs};
 
 /// A supervisor with its lifeline in our hands.
 struct Supervisor {
@@ -62,23 +63,6 @@ fn numbers(folder: &Path, name: &str) -> Vec<u64> {
         }
         assert!(start.elapsed() < PATIENCE, "{name} wrote nothing");
         std::thread::yield_now();
-    }
-}
-
-/// Whether a process runs; one that ended and was not collected does not.
-fn runs(pid: u64) -> bool {
-    let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
-    let state = String::from_utf8(output.stdout).unwrap();
-    !state.trim().is_empty() && !state.trim_start().starts_with('Z')
-}
-
-fn assert_all_end(pids: &[u64]) {
-    let start = Instant::now();
-    for pid in pids {
-        while runs(*pid) {
-            assert!(start.elapsed() < PATIENCE, "process {pid} outlived its command");
-            std::thread::sleep(Duration::from_millis(10));
-        }
     }
 }
 

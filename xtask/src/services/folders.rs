@@ -44,6 +44,11 @@ impl Folders {
         self.folder("logs")
     }
 
+    /// What the test binaries of `integration` print and report.
+    pub(crate) fn integration(&self) -> Result<PathBuf> {
+        self.folder("integration")
+    }
+
     /// Unpacked packages, one folder each, kept between runs.
     pub(crate) fn packages(&self) -> Result<PathBuf> {
         self.folder("packages")

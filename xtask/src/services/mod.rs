@@ -6,6 +6,7 @@ mod external;
 mod finish;
 mod folders;
 mod health;
+mod held;
 mod http;
 mod identity;
 mod logs;
@@ -26,18 +27,21 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 
-use self::{
+use self::state::State;
+pub(crate) use self::{
     catalog::{Provider, Service},
     folders::Folders,
-    process::Running,
-    state::{Lock, State},
+    held::Held,
+    logs::tail,
+    state::Lock,
+    supervise::{Job, Launch, Supervised, run as supervise},
+    tls::terminate as terminate_tls,
 };
-pub(crate) use self::{supervise::run as supervise, tls::terminate as terminate_tls};
 
 /// What is done with the services.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start services and wait until they are ready; one that runs already is left as it is
+    /// Start services, all or none, and wait until they are ready; one that runs already is left as it is
     Up(Up),
     /// Stop services: those named, or all
     Down(Names),
@@ -127,50 +131,26 @@ fn write_out(text: &str) -> Result<()> {
     }
 }
 
+/// All of them or none: what was started before one that fails, or before an interrupt, is stopped again.
 fn start_all(folders: &Folders, up: &Up) -> Result<()> {
     let names = Names { names: up.names.clone() };
-    let mut external = String::new();
+    let mut all = Vec::new();
     for service in names.all() {
-        if up.provider == Some(Provider::External) {
-            let state = external::find(service)?;
-            check(&state)?;
-            say(&format!("{service} answers at {}", addresses(&state)));
-            state.exports.iter().for_each(|(name, value)| external.push_str(&state::export(name, value)));
-            continue;
-        }
-        let started = start(folders, service, up);
-        state::write_exports(folders)?;
-        started?;
+        all.push(Held::start(folders, service, up.provider, up.port_base)?);
     }
+    let external = up.provider == Some(Provider::External);
+    let mut outside = String::new();
+    if external {
+        let exports = all.iter().flat_map(Held::exports);
+        exports.for_each(|(name, value)| outside.push_str(&state::export(name, value)));
+    }
+    Held::keep_all(folders, all)?;
     if up.env {
-        write_out(&format!("{}{external}", state::exports(folders)?))?;
-    } else if up.provider != Some(Provider::External) {
+        write_out(&format!("{}{outside}", state::exports(folders)?))?;
+    } else if !external {
         let path = folders.run()?.join("env");
         say(&format!("the variables for tests are in {}", path.display()));
     }
-    Ok(())
-}
-
-fn start(folders: &Folders, service: Service, up: &Up) -> Result<()> {
-    let _lock = Lock::take(folders, service.name())?;
-    if let Some(state) = State::read(folders, service)? {
-        match check(&state) {
-            Ok(()) => {
-                say(&format!("{service} runs already at {} ({})", addresses(&state), state.provider));
-                return Ok(());
-            }
-            Err(error) => {
-                say(&format!("{service} runs but does not answer ({error:#}); starting it anew"));
-                stop(folders, &state)?;
-            }
-        }
-    }
-    let provider = up.provider.unwrap_or_else(|| match recipe::has_images(service, folders) {
-        true => Provider::Docker,
-        false => Provider::Process,
-    });
-    let state = Running::start(service, provider, folders, up.port_base)?.detach()?;
-    say(&format!("{service} is ready at {} ({})", addresses(&state), state.provider));
     Ok(())
 }
 
@@ -242,7 +222,7 @@ fn show_logs(folders: &Folders, logs: &Logs) -> Result<()> {
         }
         files.sort();
         for file in files {
-            let end = logs::tail(&file, logs.lines);
+            let end = tail(&file, logs.lines);
             write_out(&format!("==> {} <==\n{end}\n\n", file.display()))?;
         }
     }

@@ -27,6 +27,7 @@ use super::{
     identity::{ProcessId, raw},
     state::Member,
 };
+use crate::process;
 
 /// How long a process may take to end by itself before it is killed. What it holds is thrown away in any case.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
@@ -98,11 +99,13 @@ pub(crate) struct Supervised {
 impl Supervised {
     /// Starts a supervisor and through it the processes.
     pub(crate) fn start(job: &Job) -> Result<Self> {
-        let program = env::current_exe().context("finding this program")?;
+        let program = process::own_program()?;
         let mut command = Command::new(program);
         // A group of its own: an interrupt from the terminal is for us, not for the supervisor.
         command.arg("supervise").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.process_group(0).spawn().context("starting the supervisor")?;
+        // Asked for now: it waits for its job, and once it has done that it may end before we read its answer.
+        let id = ProcessId::of(child.id()).context("the supervisor ended at once")?;
         let mut lifeline = child.stdin.take().context("the supervisor has no standard input")?;
         let mut line = serde_json::to_string(job).context("encoding a job")?;
         line.push('\n');
@@ -111,10 +114,7 @@ impl Supervised {
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).context("reading the supervisor's answer")?;
         match serde_json::from_str(&line).context("the supervisor gave no answer")? {
-            Answer::Started(members) => {
-                let id = ProcessId::of(child.id()).context("the supervisor ended at once")?;
-                Ok(Self { child, lifeline: Some(lifeline), id, members })
-            }
+            Answer::Started(members) => Ok(Self { child, lifeline: Some(lifeline), id, members }),
             Answer::Failed(reason) => bail!("{reason}"),
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     env,
+    fs::File,
     path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
@@ -150,7 +151,10 @@ fn compose_command() -> Result<(&'static str, &'static [&'static str])> {
 fn docker(folders: &Folders, words: &[&str], patience: Duration) -> Result<()> {
     let mut command = Command::new("docker");
     command.args(words);
-    finish(command, &folders.logs()?.join("docker.log"), patience)
+    let log = folders.logs()?.join("docker.log");
+    // Its end is shown when the command fails: nothing of the commands before.
+    File::create(&log).with_context(|| format!("creating {}", log.display()))?;
+    finish(command, &log, patience)
 }
 
 /// Tells the containers of two checkouts apart: FNV-1a over the path, which never changes its mind.

@@ -179,7 +179,7 @@ pub(super) fn tls(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
         vec![node(kitchen, "", program, 0, &options)?]
     } else {
         let program = server(kitchen)?;
-        let own = env::current_exe().context("finding this program")?;
+        let own = crate::process::own_program()?;
         let terminate = ["terminate-tls", &secure.to_string(), &plain.to_string()].map(str::to_owned);
         let files = [text(&authority.certificate), text(&authority.key)];
         vec![

@@ -1,0 +1,53 @@
+//! `cargo xtask ci`: `cargo xtask test`, then what takes tools, a network, or patience.
+
+use anyhow::{Result, bail};
+
+use crate::{
+    process::{self, Output},
+    steps::Steps,
+    test,
+    tools::{DENY, HACK},
+};
+
+/// What cargo-deny says when it cannot get the list of advisories, as against one of them being the matter.
+const NO_ADVISORIES: &str = "failed to fetch advisory database";
+
+/// Runs all steps.
+pub(crate) fn run() -> Result<()> {
+    let mut steps = Steps::new();
+    let ran = test::run_in(&mut steps)?;
+    steps.run("bans, licences, sources", || {
+        process::run(DENY.command(&["check", "--hide-inclusion-graph", "bans", "licenses", "sources"])?)
+    })?;
+    steps.run("advisories", advisories)?;
+    steps.run("every feature alone", every_feature)?;
+    drop(steps);
+    println!("\n{ran}");
+    Ok(())
+}
+
+/// Fails for an advisory, not for a list of them that cannot be reached.
+fn advisories() -> Result<()> {
+    let command = DENY.command(&["check", "--hide-inclusion-graph", "advisories"])?;
+    let (lines, outcome) = process::run_and_keep(command, Output::Stderr)?;
+    match outcome {
+        Err(_) if lines.iter().any(|line| line.contains(NO_ADVISORIES)) => {
+            println!("the advisories could not be reached from here and were NOT checked");
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Every published crate with each of its features and nothing else, and with none.
+fn every_feature() -> Result<()> {
+    // Dev-dependencies lend their features to no build that leaves out the tests (resolver 3), so the manifests need
+    // not be rewritten, which is what --no-dev-deps does. One target folder: what two features share is checked once.
+    let command = HACK.command(&["check", "--workspace", "--each-feature", "--ignore-private"])?;
+    // A warning that only one combination has is seen nowhere else.
+    let lines = process::run_and_read(command, Output::Stderr)?;
+    match lines.iter().find(|line| line.starts_with("warning")) {
+        Some(warning) => bail!("with some features alone there is a {warning}"),
+        None => Ok(()),
+    }
+}
