@@ -14,9 +14,9 @@ use anyhow::{Context as _, Result, ensure};
 use arshai_core::{
     Filter,
     filter::Field,
-    vector::{CollectionSpec, Fusion, Hit, Leg, Output, Query, Record, Search, VectorStore},
+    vector::{CollectionSpec, Hit, Leg, Output, Query, Record, Search, VectorStore},
 };
-use arshai_kb_tool::{DEFAULT_FUSION_WEIGHTS, DEFAULT_MIN_MATCH};
+use arshai_kb_tool::{DEFAULT_MIN_MATCH, default_fusion};
 use arshai_sqlite::{SqliteConfig, SqliteFile, SqliteVectors};
 use serde_json::Map;
 use vectors::{DIMENSION, Vectors};
@@ -152,7 +152,7 @@ impl Bench {
             Leg::text(self.questions[number].as_str()).min_match(DEFAULT_MIN_MATCH),
             Leg::dense(self.vectors.questions[number].clone()),
         ];
-        Search::new(Query::hybrid(legs, Fusion::weighted_rrf(DEFAULT_FUSION_WEIGHTS))).limit(LIMIT)
+        Search::new(Query::hybrid(legs, default_fusion())).limit(LIMIT)
     }
 
     fn lexical(&self, number: usize) -> Search {

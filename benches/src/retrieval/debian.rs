@@ -35,6 +35,7 @@ pub(crate) fn manuals() -> Result<Set> {
                 continue;
             }
             let output = Command::new("gzip").arg("-dc").arg(&path).output().context("running gzip")?;
+            ensure!(output.status.success(), "gzip cannot read {}", path.display());
             let Some((title, body)) = page(&String::from_utf8_lossy(&output.stdout)) else { continue };
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             pages.insert(name, (title, body));
@@ -150,6 +151,9 @@ fn unpacked(package: &str) -> Result<PathBuf> {
     if files.exists() {
         return Ok(files);
     }
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
     fs::create_dir_all(&folder)?;
     run(Command::new("apt-get").args(["download", package]).current_dir(&folder))?;
     let archive = fs::read_dir(&folder)?.filter_map(|entry| Some(entry.ok()?.path()));
@@ -168,8 +172,9 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let output =
-        command.output().with_context(|| format!("running {command:?}; this set needs Debian's tools"))?;
+    let output = command.output().with_context(|| {
+        format!("running {command:?}; this set needs Debian's tools and `apt-get update`")
+    })?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

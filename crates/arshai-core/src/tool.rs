@@ -40,15 +40,16 @@ pub struct Passage {
     pub metadata: Map<String, Value>,
 }
 
-/// What each way of searching says about one passage. Unlike a fused score these mean the same in every search of a
-/// collection, so that a threshold can stand on them.
+/// What each way of searching says about one passage. Unlike a fused score they say how well it fits, not only how much
+/// better than others.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct LegScores {
-    /// How well its words fit: BM25. `None` when words were not searched for, or did not find it.
+    /// How well its words fit: BM25, which grows with the number of words that were asked for. `None` when words were not
+    /// searched for, or did not find it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lexical: Option<f32>,
-    /// How near its meaning is, by the collection's metric: the cosine, as a rule. `None` when meaning was not searched
-    /// for, or did not find it.
+    /// How near its meaning is: the cosine, which a threshold can stand on. `None` when meaning was not searched for, did
+    /// not find it, or is compared by another metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dense: Option<f32>,
 }

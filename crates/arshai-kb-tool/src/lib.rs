@@ -41,5 +41,5 @@ pub use document::{Document, Format};
 pub use files::FileOptions;
 pub use ident::metadata;
 pub use ingest::{Failure, IngestReport, Progress, SkipReason, Skipped, SourceFailure};
-pub use search::{DEFAULT_FUSION_WEIGHTS, DEFAULT_MIN_MATCH, Mode, SearchHit, SearchOptions, SearchResult};
+pub use search::{DEFAULT_MIN_MATCH, Mode, SearchHit, SearchOptions, SearchResult, default_fusion};
 pub use tool::{KnowledgeBaseTool, TOOL_NAME};

@@ -3,21 +3,25 @@
 use arshai_core::{
     Error, Filter, Result,
     embed::EmbedderExt as _,
+    text::{content_terms, query_terms},
     tool::LegScores,
-    vector::{Consistency, Fusion, Hit, Leg, Query, Search},
+    vector::{Consistency, Fusion, Hit, Leg, Metric, Query, Search},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{KnowledgeBase, base::View, metadata};
 
-/// How much the words (first) and the meaning (second) of a question count in a hybrid search, as weights of
-/// reciprocal rank fusion: the most for the meaning that costs nothing measurable on manual pages, whose titles were the
-/// questions of `cargo xtask bench retrieval`.
-pub const DEFAULT_FUSION_WEIGHTS: [f32; 2] = [1.0, 1.5];
+/// How the orders by words and by meaning become one in a hybrid search: reciprocal rank fusion with equal weights and
+/// k = 5, so that the best passage of either stays near the top even when the other does not find it. The best of those
+/// tried by `cargo xtask bench retrieval` on manual pages, whose titles were the questions.
+pub fn default_fusion() -> Fusion {
+    Fusion::Rrf { k: 5.0, weights: Vec::new() }
+}
 
-/// In a hybrid search, words count for a passage that holds at least this share of the question's content words.
-/// Passages that share one word by chance would otherwise push aside what the meaning finds.
+/// In a hybrid search with an English question, words count for a passage that holds at least this share of the
+/// question's content words. Passages that share one word by chance would otherwise push aside what the meaning finds.
+/// Of other languages the words without content are not known, so there every hit counts.
 pub const DEFAULT_MIN_MATCH: f32 = 0.5;
 
 /// How passages are found.
@@ -73,9 +77,9 @@ pub struct SearchOptions {
     pub mode: Option<Mode>,
     /// Only chunks for which this holds. Default: all.
     pub filter: Option<Filter>,
-    /// How much words (first) and meaning (second) count in a hybrid search, as weights of reciprocal rank fusion.
-    /// Default: [`DEFAULT_FUSION_WEIGHTS`].
-    pub weights: [f32; 2],
+    /// How the orders by words (first) and by meaning (second) become one in a hybrid search.
+    /// Default: [`default_fusion`].
+    pub fusion: Fusion,
     /// Which writes are seen. Default: [`Consistency::Session`].
     pub consistency: Consistency,
 }
@@ -86,7 +90,7 @@ impl Default for SearchOptions {
             limit: 5,
             mode: None,
             filter: None,
-            weights: DEFAULT_FUSION_WEIGHTS,
+            fusion: default_fusion(),
             consistency: Consistency::default(),
         }
     }
@@ -114,10 +118,10 @@ impl SearchOptions {
         self
     }
 
-    /// The same with other weights of words (first) and meaning (second).
+    /// The same with another fusion of words (first) and meaning (second).
     #[must_use]
-    pub fn with_weights(mut self, weights: [f32; 2]) -> Self {
-        self.weights = weights;
+    pub fn with_fusion(mut self, fusion: Fusion) -> Self {
+        self.fusion = fusion;
         self
     }
 
@@ -129,7 +133,7 @@ impl SearchOptions {
     }
 }
 
-/// What was found. Serialises to the JSON that `arshai search --json` prints.
+/// What was found. Serialises to what `arshai search --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SearchResult {
@@ -161,7 +165,7 @@ pub struct SearchHit {
 }
 
 impl SearchHit {
-    fn new(hit: Hit, mode: Mode) -> Self {
+    fn new(hit: Hit, mode: Mode, metric: Metric) -> Self {
         let source =
             hit.metadata.get(metadata::SOURCE).and_then(Value::as_str).unwrap_or_default().to_owned();
         let leg = |position| hit.leg_scores.get(position).copied().flatten();
@@ -171,6 +175,7 @@ impl SearchHit {
             // In the order in which [`KnowledgeBase::query`] asks them.
             Mode::Hybrid => LegScores { lexical: leg(0), dense: leg(1) },
         };
+        let legs = LegScores { dense: legs.dense.filter(|_| metric == Metric::Cosine), ..legs };
         let Hit { id, score, text, metadata, .. } = hit;
         Self { id: id.to_string(), source, score, legs, text, metadata }
     }
@@ -196,13 +201,19 @@ impl KnowledgeBase {
         }
         let view = self.view().await?;
         let (mode, note) = self.choose(&view, options.mode)?;
-        let query = self.query(query, mode, options.weights).await?;
+        let metric = view.collection.spec.metric;
+        let query = self.query(query, mode, &options.fusion).await?;
         let search = Search::new(query)
             .limit(options.limit)
             .filter(options.filter.clone())
             .consistency(options.consistency);
         let mut lists = self.store.search(&self.collection, &search).await?;
-        let hits = lists.pop().unwrap_or_default().into_iter().map(|hit| SearchHit::new(hit, mode)).collect();
+        let hits = lists
+            .pop()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|hit| SearchHit::new(hit, mode, metric))
+            .collect();
         Ok(SearchResult { mode, hits, note })
     }
 
@@ -245,17 +256,42 @@ impl KnowledgeBase {
         }
     }
 
-    async fn query(&self, query: &str, mode: Mode, weights: [f32; 2]) -> Result<Query> {
+    async fn query(&self, query: &str, mode: Mode, fusion: &Fusion) -> Result<Query> {
         let Some(embedder) = self.embedder.as_ref().filter(|_| mode != Mode::Lexical) else {
             return Ok(Query::text(query));
         };
         let vector = embedder.embed_query(query).await?;
         Ok(match mode {
             Mode::Dense => Query::dense(vector),
-            _ => Query::hybrid(
-                vec![Leg::text(query).min_match(DEFAULT_MIN_MATCH), Leg::dense(vector)],
-                Fusion::weighted_rrf(weights),
-            ),
+            _ => Query::hybrid(vec![words(query), Leg::dense(vector)], fusion.clone()),
         })
+    }
+}
+
+/// The leg that looks for words.
+fn words(query: &str) -> Leg {
+    let leg = Leg::text(query);
+    match reads_as_english(query) {
+        true => leg.min_match(DEFAULT_MIN_MATCH),
+        false => leg,
+    }
+}
+
+/// Whether the words that carry no content are known, as those of English are: some were found, and nothing but ASCII.
+fn reads_as_english(query: &str) -> bool {
+    let terms = query_terms(query);
+    terms.iter().all(|term| term.is_ascii()) && content_terms(query).len() < terms.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_must_match_only_where_it_is_known_which_ones_matter() {
+        assert_eq!(words("How long is green tea steeped?").min_match, Some(DEFAULT_MIN_MATCH));
+        for other in ["工资什么时候到账？", "Où est la clé ?", "ZQ-4471", "green tea"] {
+            assert_eq!(words(other).min_match, None, "{other}");
+        }
     }
 }

@@ -83,15 +83,18 @@ pub(crate) fn answer(question: &str, passages: &[&Passage], evidence: f32) -> St
 
 /// That nothing answers, and where to read on: whoever asks in other words than the documents may find it there.
 fn nothing(passages: &[&Passage]) -> String {
-    let mut near: Vec<(f32, &str)> = Vec::new();
-    for passage in passages {
-        let meaning = passage.legs.dense.unwrap_or(0.0);
-        if meaning >= NEARBY && near.iter().all(|(_, source)| *source != passage.source) {
-            near.push((meaning, &passage.source));
-        }
-    }
+    let mut near: Vec<(f32, &str)> = passages
+        .iter()
+        .filter(|passage| !passage.source.trim().is_empty())
+        .map(|passage| (passage.legs.dense.unwrap_or(0.0), passage.source.as_str()))
+        .filter(|(meaning, _)| *meaning >= NEARBY)
+        .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let names: Vec<String> = near.iter().take(MAX_NEARBY).map(|(_, source)| quotable(source)).collect();
+    let mut seen = HashSet::new();
+    near.retain(|(_, source)| seen.insert(*source));
+    let on_one_line = |source: &str| source.split_whitespace().collect::<Vec<_>>().join(" ");
+    let names: Vec<String> =
+        near.iter().take(MAX_NEARBY).map(|(_, source)| quotable(&on_one_line(source))).collect();
     match names.is_empty() {
         true => NOTHING.to_owned(),
         false => format!("{NOTHING} The nearest in meaning: {}.", names.join(", ")),

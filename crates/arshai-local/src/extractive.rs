@@ -72,8 +72,8 @@ impl ExtractiveModel {
     /// The same asking for more or less evidence before it answers: the cosine of a sentence's passage, plus 1.3 times
     /// the share of the question's words that the sentence holds. Default: the value that refused as many unanswerable
     /// questions as it answered answerable ones with the vectors of all-MiniLM-L6-v2. Vectors of another model may need
-    /// another. Passages without [the score of their meaning](arshai_core::tool::LegScores::dense) are judged by their
-    /// words alone.
+    /// another. Where no passage has [the score of its meaning](arshai_core::tool::LegScores::dense), half of the words is
+    /// asked for instead; a single one without it counts as far away in meaning.
     #[must_use]
     pub fn with_evidence(mut self, least: f32) -> Self {
         self.evidence = least;

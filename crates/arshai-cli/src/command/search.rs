@@ -40,6 +40,7 @@ pub(crate) async fn search(args: &args::Search, backends: &Backends<'_>, printer
                 "id": hit.id.to_string(),
                 "source": hit.source,
                 "score": hit.score,
+                "legs": hit.legs,
                 "text": hit.text,
                 "metadata": hit.metadata,
             })

@@ -90,7 +90,7 @@ fn search_prints_mode_and_hits() {
     assert_eq!(found["mode"], "lexical");
     let hits = found["hits"].as_array().unwrap();
     assert_eq!(hits.len(), 1);
-    assert_eq!(keys(&hits[0]), ["id", "metadata", "score", "source", "text"]);
+    assert_eq!(keys(&hits[0]), ["id", "legs", "metadata", "score", "source", "text"]);
     assert_eq!(hits[0]["source"], "docs/moon.md");
     let filtered = program.json(&["search", "the", "--filter", r#"source == "docs/bread.md""#]);
     assert!(filtered["hits"].as_array().unwrap().iter().all(|hit| hit["source"] == "docs/bread.md"));

@@ -168,9 +168,15 @@ fn meaning_and_words_together_must_be_evidence_enough() {
 
 #[test]
 fn what_is_near_is_named_once_and_is_no_citation() {
-    let (mut one, mut two) = (found("A first text.", Some(0.4)), found("A second text.", Some(0.5)));
-    (one.source, two.source) = ("[1].md".into(), "two.md".into());
-    let far = found("A third text.", Some(0.1));
-    let reply = answer("Which wire carries power?", &[&one, &two, &two, &far], EVIDENCE);
-    assert_eq!(reply, format!("{NOTHING} The nearest in meaning: two.md, (1).md."));
+    let of = |source: &str, dense| {
+        let mut passage = found("A text.", Some(dense));
+        passage.source = source.into();
+        passage
+    };
+    let passages =
+        [of("three.md", 0.36), of("[1].md", 0.4), of("a\nb.md", 0.5), of("three.md", 0.7), of("far.md", 0.1)];
+    let reply = answer("Which wire carries power?", &passages.iter().collect::<Vec<_>>(), EVIDENCE);
+    assert_eq!(reply, format!("{NOTHING} The nearest in meaning: three.md, a b.md."));
+    let reply = answer("Which wire carries power?", &[&of("", 0.9), &of("[1].md", 0.4)], EVIDENCE);
+    assert_eq!(reply, format!("{NOTHING} The nearest in meaning: (1).md."));
 }
