@@ -43,7 +43,8 @@ fn advisories() -> Result<()> {
 fn every_feature() -> Result<()> {
     // Dev-dependencies lend their features to no build that leaves out the tests (resolver 3), so the manifests need
     // not be rewritten, which is what --no-dev-deps does. One target folder: what two features share is checked once.
-    let command = HACK.command(&["check", "--workspace", "--each-feature", "--ignore-private"])?;
+    let mut command = HACK.command(&["check", "--workspace", "--each-feature", "--ignore-private"])?;
+    command.env("CARGO_TERM_COLOR", "never");
     // A warning that only one combination has is seen nowhere else.
     let lines = process::run_and_read(command, Output::Stderr)?;
     match lines.iter().find(|line| line.starts_with("warning")) {

@@ -151,7 +151,8 @@ impl Work {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         // Scripts run inside it, so its path must hold from anywhere.
         let path = std::path::absolute(folder)?.join(format!("{PREFIX}{}-{number}", process::id()));
-        fs::create_dir_all(&path)?;
+        // One that is there already is somebody else's, and what lies in it is not to be run.
+        fs::create_dir(&path)?;
         Ok(Self(path))
     }
 }

@@ -14,7 +14,9 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// Goes before every script. The program that started it holds the other end of its standard input; when that ends,
 /// however it ends, so does the script, and takes the folder of the fetch with it. Ctrl-C is for the program to answer.
-const WATCH: &str = "import os, shutil, signal, threading
+const WATCH: &str = "import sys
+sys.path[:] = [path for path in sys.path if path]
+import os, shutil, signal, threading
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 folder = os.getcwd()
 def watch():

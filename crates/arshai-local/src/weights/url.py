@@ -1,8 +1,8 @@
 """Downloads files below an address. Arguments: the address, seconds of silence that are borne, most bytes, names."""
 
+import http.client
 import os
 import sys
-import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
@@ -37,7 +37,7 @@ def length_of(name):
     try:
         with answer_to(name, "HEAD") as answer:
             return int(answer.headers.get("Content-Length") or 0)
-    except urllib.error.HTTPError:
+    except (OSError, ValueError, http.client.HTTPException):
         return 0
 
 
@@ -45,11 +45,14 @@ def download(name, allowed):
     count = 0
     with answer_to(name, "GET") as answer, open(name, "wb") as out:
         length = answer.headers.get("Content-Length")
-        while block := answer.read(1 << 16):
-            count += len(block)
-            if count > allowed:
-                end(TOO_LARGE, f"{name} is larger than is allowed")
-            out.write(block)
+        try:
+            while block := answer.read(1 << 16):
+                count += len(block)
+                if count > allowed:
+                    end(TOO_LARGE, f"{name} is larger than is allowed")
+                out.write(block)
+        except (http.client.IncompleteRead, ConnectionResetError):
+            end(BROKEN, f"{name} broke off after {count} bytes")
     if length is not None and count != int(length):
         end(BROKEN, f"{name} ended after {count} of {length} bytes")
     return count

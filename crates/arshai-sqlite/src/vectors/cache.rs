@@ -22,6 +22,12 @@ use crate::error::Outcome;
 /// How many entries of terms are kept per collection, 8 bytes each.
 const MOST_POSTINGS: usize = 4_000_000;
 
+/// Then the terms not used longest go until no more than this is kept.
+const KEPT_POSTINGS: usize = MOST_POSTINGS / 8 * 7;
+
+/// What a term takes beside its entries and its own bytes, in entries.
+const TERM_WEIGHT: usize = 16;
+
 /// The copies of every collection of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Caches(Mutex<HashMap<i64, Arc<Cache>>>);
@@ -135,11 +141,13 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    fn weight(&self) -> usize {
-        match self {
-            Self::Common => 1,
-            Self::All(postings) => postings.len() + 1,
-        }
+    /// In entries.
+    fn weight(&self, term: &str) -> usize {
+        let postings = match self {
+            Self::Common => 0,
+            Self::All(postings) => postings.len(),
+        };
+        postings + TERM_WEIGHT + term.len() / 8
     }
 }
 
@@ -171,14 +179,26 @@ impl Postings {
             *self = Self { generation, ..Self::default() };
         }
         self.clock += 1;
-        self.weight += entry.weight();
+        self.weight += entry.weight(term);
         if let Some((_, old)) = self.entries.insert(term.to_owned(), (self.clock, entry.clone())) {
-            self.weight -= old.weight();
+            self.weight -= old.weight(term);
         }
-        while self.weight > MOST_POSTINGS {
-            let oldest = self.entries.iter().min_by_key(|(_, (used, _))| *used).map(|(term, _)| term.clone());
-            let Some((_, old)) = oldest.and_then(|term| self.entries.remove(&term)) else { break };
-            self.weight -= old.weight();
+        if self.weight > MOST_POSTINGS {
+            self.shrink();
+        }
+    }
+
+    fn shrink(&mut self) {
+        let mut by_use: Vec<(u64, String)> =
+            self.entries.iter().map(|(term, (used, _))| (*used, term.clone())).collect();
+        by_use.sort_unstable();
+        for (_, term) in by_use {
+            if self.weight <= KEPT_POSTINGS {
+                return;
+            }
+            if let Some((_, old)) = self.entries.remove(&term) {
+                self.weight -= old.weight(&term);
+            }
         }
     }
 }
@@ -216,6 +236,19 @@ mod tests {
         assert!(postings.get(3, "cat").is_none() && postings.get(4, "cat").is_none());
         postings.put(3, "cat", &entry(1));
         assert!(postings.get(4, "cat").is_none());
+    }
+
+    #[test]
+    fn terms_that_nothing_holds_are_bounded_too() {
+        let mut postings = Postings::default();
+        let long = "x".repeat(80_000);
+        for number in 0..1_000 {
+            postings.put(0, &format!("{long}{number}"), &entry(0));
+        }
+        let bytes: usize = postings.entries.keys().map(String::len).sum();
+        assert!(bytes <= 8 * MOST_POSTINGS && bytes > 2 * MOST_POSTINGS, "{bytes}");
+        assert!(postings.get(0, &format!("{long}999")).is_some());
+        assert!(postings.get(0, &format!("{long}0")).is_none());
     }
 
     #[test]
