@@ -1,0 +1,335 @@
+//! The memory store on top of the wire.
+
+use std::{sync::Arc, time::Duration};
+
+use arshai_core::{
+    Error, ErrorKind, Result,
+    memory::{
+        Envelope, KeyPage, KeyPrefix, Memory, MemoryCapabilities, MemoryKey, MemoryStore, OperationId,
+        PageRequest, Precondition, Put, Ttl, Versioned,
+    },
+};
+use async_trait::async_trait;
+use fred::{bytes::Bytes, types::Value};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::{
+    config::{RedisConfig, TtlPolicy},
+    connection::{Command, slot},
+    revision::Base,
+    scan, script,
+    wire::{Call, Wire},
+};
+
+/// A hundred years: more than anybody means, less than the server's counter overflows at.
+const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 86_400);
+const DELETE_PAGE: usize = 500;
+const DELETES_AT_ONCE: usize = 64;
+
+/// Conversation memory in Redis. Clones share its connections.
+///
+/// Absent is `None`; a server that is down, refuses or is silent is always an error, within
+/// [`RedisConfig::timeout`] or the caller's [`Deadline`](arshai_core::Deadline).
+///
+/// When the answer to a delete was lost, it is sent again, and the result is `true` although the memory may have been
+/// removed by somebody else.
+#[derive(Debug, Clone)]
+pub struct RedisMemory {
+    wire: Arc<Wire>,
+}
+
+impl RedisMemory {
+    /// A memory that connects when it is first used.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] as [`RedisConfig::validate`] says, and when the file of authorities cannot be used.
+    pub fn new(config: RedisConfig) -> Result<Self> {
+        Ok(Self { wire: Arc::new(Wire::new(config)?) })
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &RedisConfig {
+        &self.wire.config
+    }
+
+    /// Reads the stored bytes.
+    async fn read(&self, call: Call, name: &str) -> Result<Option<Bytes>> {
+        let config = &self.wire.config;
+        let command = match (config.ttl_policy, config.ttl) {
+            (TtlPolicy::SlidingOnRead, Some(ttl)) => {
+                Command::on_key("GETEX", name, [Value::from("PX"), Value::from(millis(ttl).to_string())])
+            }
+            _ => Command::on_key("GET", name, []),
+        };
+        let answer = self
+            .wire
+            .run(call, &command)
+            .await
+            .map_err(|error| error.with_context("key", name.escape_debug()))?;
+        bytes(answer.value)
+    }
+
+    /// Replaces the value of which `base` tells, `None` for no value, by `memory` in one step.
+    async fn replace(
+        &self,
+        call: Call,
+        name: &str,
+        memory: &Memory,
+        base: Option<&Base>,
+        operation: &OperationId,
+    ) -> Result<Replaced> {
+        let mut envelope = Envelope::new(memory.clone());
+        envelope.operations = base.map(|base| base.operations.clone()).unwrap_or_default();
+        envelope.record(operation.clone());
+        let stored = Bytes::from(envelope.encode());
+        let most = self.wire.config.max_value_bytes;
+        if stored.len() as u64 > most {
+            return Err(Error::invalid(
+                "the memory is larger than max_value_bytes: trim it, or raise the limit",
+            )
+            .with_context("key", name.escape_debug())
+            .with_context("bytes", stored.len())
+            .with_context("max_value_bytes", most));
+        }
+        let new = Base::of_stored(&stored, &envelope.operations);
+        let command = self.compare_and_set(name, base, stored);
+        let answer = self
+            .wire
+            .run(call, &command)
+            .await
+            .map_err(|error| error.with_context("key", name.escape_debug()))?;
+        let Some(current) = applied(answer.value)? else { return Ok(Replaced::Yes(new)) };
+        if answer.lost == 0 {
+            return Ok(Replaced::No(current));
+        }
+        // An answer was lost, and the value is not the one to be replaced: because the first attempt replaced it?
+        let operations = current
+            .as_deref()
+            .and_then(|bytes| Envelope::decode(bytes).ok())
+            .map(|envelope| envelope.operations)
+            .unwrap_or_default();
+        if operations.contains(operation) {
+            return Ok(Replaced::Yes(new));
+        }
+        if base.is_some_and(|base| base.precedes(&operations)) {
+            // Every write since the base is listed, and ours is not among them.
+            return Ok(Replaced::No(current));
+        }
+        Err(Error::new(
+            ErrorKind::OutcomeUnknown,
+            "the answer to the write was lost and the value has changed since: read before writing again",
+        )
+        .with_context("key", name.escape_debug())
+        .with_attempts(answer.lost.saturating_add(1)))
+    }
+
+    fn compare_and_set(&self, name: &str, base: Option<&Base>, stored: Bytes) -> Command {
+        let config = &self.wire.config;
+        let ttl = config.ttl.map(|ttl| millis(ttl).to_string()).unwrap_or_default();
+        let keep = if config.ttl_policy == TtlPolicy::Fixed { "1" } else { "" };
+        Command {
+            name: "EVALSHA",
+            args: vec![
+                Value::from(script::COMPARE_AND_SET_SHA.as_str()),
+                Value::from(1_i64),
+                Value::from(name),
+                Value::from(base.map(Base::expected).unwrap_or_default()),
+                Value::Bytes(stored),
+                Value::from(ttl),
+                Value::from(keep),
+            ],
+            slot: Some(slot(name)),
+            node: None,
+        }
+    }
+
+    /// Whether a command that answers with a number of keys found its key.
+    async fn found(&self, call: Call, command: &Command) -> Result<bool> {
+        let answer = self.wire.run(call, command).await?;
+        Ok(number(&answer.value)? > 0 || (answer.lost > 0 && command.name == "UNLINK"))
+    }
+}
+
+/// Whether a value was replaced.
+enum Replaced {
+    Yes(Base),
+    /// It was not the expected one; the current one.
+    No(Option<Bytes>),
+}
+
+#[async_trait]
+impl MemoryStore for RedisMemory {
+    fn capabilities(&self) -> MemoryCapabilities {
+        let mut can = MemoryCapabilities::minimal();
+        can.persistent = true;
+        can.shared = true;
+        can.expiry = true;
+        can.max_value_bytes = Some(self.wire.config.max_value_bytes);
+        can
+    }
+
+    async fn get(&self, key: &MemoryKey) -> Result<Option<Versioned>> {
+        let name = key.stored();
+        self.wire
+            .operation("memory.get", false, async |call| {
+                let stored = self.read(call, &name).await?;
+                stored.map(|stored| decode(&name, &stored)).transpose()
+            })
+            .await
+    }
+
+    async fn put(&self, key: &MemoryKey, memory: &Memory, when: Precondition) -> Result<Put> {
+        let name = key.stored();
+        memory
+            .validate()
+            .map_err(|error| error.with_operation("memory.put").with_context("key", name.escape_debug()))?;
+        self.wire
+            .operation("memory.put", true, async |call| {
+                let operation = OperationId::random();
+                let any = when == Precondition::Any;
+                // Also a write without condition is made by compare-and-set: one that the network delivers late must
+                // not overwrite what was acknowledged after it.
+                let mut base = match &when {
+                    Precondition::Any => {
+                        let reading = Call { writes: false, ..call };
+                        self.read(reading, &name).await?.map(|stored| Base::of_any(&stored))
+                    }
+                    Precondition::Absent => None,
+                    Precondition::Matches(revision) => Some(Base::of_revision(revision)),
+                };
+                loop {
+                    match self.replace(call, &name, memory, base.as_ref(), &operation).await? {
+                        Replaced::Yes(new) => return Ok(Put::Stored(new.revision())),
+                        Replaced::No(current) if any => base = current.map(|stored| Base::of_any(&stored)),
+                        Replaced::No(current) => {
+                            return Ok(Put::Conflict(
+                                current.map(|stored| decode(&name, &stored)).transpose()?,
+                            ));
+                        }
+                    }
+                }
+            })
+            .await
+    }
+
+    async fn delete(&self, key: &MemoryKey) -> Result<bool> {
+        let command = Command::on_key("UNLINK", &key.stored(), []);
+        self.wire.operation("memory.delete", true, async |call| self.found(call, &command).await).await
+    }
+
+    async fn list(&self, prefix: &KeyPrefix, page: &PageRequest) -> Result<KeyPage> {
+        self.wire
+            .operation("memory.list", false, async |call| scan::page(&self.wire, call, prefix, page).await)
+            .await
+    }
+
+    async fn delete_all(&self, prefix: &KeyPrefix) -> Result<u64> {
+        let start = prefix.stored();
+        self.wire
+            .operation("memory.delete_all", true, async |call| {
+                let mut request = PageRequest { limit: DELETE_PAGE, cursor: None };
+                let mut removed = 0_u64;
+                loop {
+                    let reading = Call { writes: false, ..call };
+                    let page = scan::names(&self.wire, reading, &start, &request).await?;
+                    let mut commands = Vec::with_capacity(page.names.len());
+                    for name in &page.names {
+                        commands.push(Command::on_key("UNLINK", name, []));
+                    }
+                    let found = stream::iter(commands)
+                        .map(|command| async move { self.found(call, &command).await })
+                        .buffer_unordered(DELETES_AT_ONCE);
+                    removed += found.try_fold(0_u64, async |sum, found| Ok(sum + u64::from(found))).await?;
+                    match page.next {
+                        Some(next) => request.cursor = Some(next),
+                        None => return Ok(removed),
+                    }
+                }
+            })
+            .await
+    }
+
+    async fn ttl(&self, key: &MemoryKey) -> Result<Option<Ttl>> {
+        let command = Command::on_key("PTTL", &key.stored(), []);
+        self.wire
+            .operation("memory.ttl", false, async |call| {
+                Ok(match number(&self.wire.run(call, &command).await?.value)? {
+                    -2 => None,
+                    -1 => Some(Ttl::Forever),
+                    left => Some(Ttl::Remaining(Duration::from_millis(u64::try_from(left).unwrap_or(0)))),
+                })
+            })
+            .await
+    }
+
+    async fn touch(&self, key: &MemoryKey, ttl: Ttl) -> Result<bool> {
+        let name = key.stored();
+        self.wire
+            .operation("memory.touch", true, async |call| match ttl {
+                Ttl::Remaining(left) => {
+                    let left = Value::from(millis(left).to_string());
+                    self.found(call, &Command::on_key("PEXPIRE", &name, [left])).await
+                }
+                // It answers 0 also for a key that has no end anyway.
+                Ttl::Forever => Ok(self.found(call, &Command::on_key("PERSIST", &name, [])).await?
+                    || self.found(call, &Command::on_key("EXISTS", &name, [])).await?),
+            })
+            .await
+    }
+
+    async fn health(&self) -> Result<()> {
+        self.wire
+            .operation("memory.health", false, async |call| {
+                self.wire.run(call, &Command::anywhere("PING", Vec::new())).await.map(|_| ())
+            })
+            .await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.wire.close("memory.close").await
+    }
+}
+
+fn decode(name: &str, stored: &[u8]) -> Result<Versioned> {
+    let envelope =
+        Envelope::decode(stored).map_err(|error| error.with_context("key", name.escape_debug()))?;
+    let revision = Base::of_stored(stored, &envelope.operations).revision();
+    Ok(Versioned { memory: envelope.memory, revision })
+}
+
+/// At least one millisecond, as the server takes zero for "delete".
+fn millis(ttl: Duration) -> u64 {
+    u64::try_from(ttl.min(LONGEST_TTL).as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+fn bytes(value: Value) -> Result<Option<Bytes>> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Bytes(bytes) => Ok(Some(bytes)),
+        Value::String(text) => Ok(Some(text.into_inner())),
+        _ => Err(Error::new(ErrorKind::Protocol, "the server's answer is not a value")),
+    }
+}
+
+fn number(value: &Value) -> Result<i64> {
+    match value {
+        Value::Integer(number) => Ok(*number),
+        _ => Err(Error::new(ErrorKind::Protocol, "the server's answer is not a number")),
+    }
+}
+
+/// `None` when the script wrote the value, else the current one.
+fn applied(value: Value) -> Result<Option<Option<Bytes>>> {
+    let odd = || Error::new(ErrorKind::Protocol, "the script's answer is not understood");
+    // One element in an array may arrive without it.
+    let Value::Array(parts) = value else {
+        return if number(&value).is_ok_and(|done| done == 1) { Ok(None) } else { Err(odd()) };
+    };
+    let mut parts = parts.into_iter();
+    match parts.next() {
+        Some(Value::Integer(1)) => Ok(None),
+        Some(Value::Integer(0)) => Ok(Some(bytes(parts.next().unwrap_or(Value::Null))?)),
+        _ => Err(odd()),
+    }
+}
