@@ -77,6 +77,26 @@ async fn a_collection_that_is_not_there_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn an_identifier_that_only_words_find_stays_on_top_of_what_means_the_same() {
+    let base = KnowledgeBase::new(Arc::new(InMemoryVectors::new()), COLLECTION)
+        .with_embedder(Arc::new(TinyEmbedder::default()));
+    let query = "Which pump replaces the part KX-4471-B here?";
+    // This embedder holds texts of one length for alike.
+    let alike = (0..100).map(|n| {
+        Document::new(format!("{n}.md"), format!("{:<1$}", format!("Sentence number {n} says"), query.len()))
+    });
+    let part = Document::new("part.md", "KX-4471-B pump");
+    base.ingest_documents(alike.chain([part]), &()).await.unwrap();
+    let dense = base.search(query, &mode(Mode::Dense).with_limit(50)).await.unwrap();
+    assert!(dense.hits.iter().all(|hit| hit.source != "part.md"));
+    for query in [query, "kx-4471-b"] {
+        let found = base.search(query, &SearchOptions::default().with_limit(3)).await.unwrap();
+        assert_eq!(found.mode, Mode::Hybrid);
+        assert!(found.hits.iter().any(|hit| hit.source == "part.md"), "{query}: {:?}", found.hits);
+    }
+}
+
+#[tokio::test]
 async fn empty_and_huge_queries() {
     let base = knowledge(true).await;
     assert_eq!(
