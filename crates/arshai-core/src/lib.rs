@@ -3,6 +3,7 @@
 //! * [`memory`]: conversation memory with a conditional put, and the update loop on top of it
 //! * [`vector`]: collections searched by vector, text, or both
 //! * [`embed`], [`chat`], [`tool`]: what stands around a language model
+//! * [`speech`]: speech to text and back
 //! * [`Filter`]: typed filters, parsed from a subset of Milvus's expression syntax
 //! * [`wrap`]: retry, timeout and limit for third-party backends
 //! * [`blocking`]: every trait for programs without async
@@ -18,6 +19,7 @@ pub mod embed;
 mod error;
 pub mod filter;
 pub mod memory;
+pub mod speech;
 pub mod text;
 pub mod tool;
 pub mod vector;

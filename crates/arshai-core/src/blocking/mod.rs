@@ -5,6 +5,8 @@
 //! Calls must not be made from async code: they return [`ErrorKind::BlockingInAsync`](crate::ErrorKind::BlockingInAsync)
 //! there. From async code use the async traits, or call from `tokio::task::spawn_blocking`, where these work.
 //!
+//! The other way round, [`Offload`] makes an async part of one that has blocking methods only.
+//!
 //! # Examples
 //!
 //! ```
@@ -19,13 +21,20 @@
 //! # Ok::<(), arshai_core::Error>(())
 //! ```
 
+mod offload;
 mod runtime;
+mod stream;
+mod sugar;
 mod traits;
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc};
 
+use futures_core::Stream;
+
+pub use offload::Offload;
 pub use runtime::Runtime;
-pub use traits::{BlockingStream, ChatModel, Embedder, MemoryStore, Tool, VectorStore};
+pub use stream::BlockingStream;
+pub use traits::{ChatModel, Embedder, MemoryStore, Synthesizer, Tool, Transcriber, VectorStore};
 
 use crate::Result;
 
@@ -53,7 +62,17 @@ impl<T: ?Sized> Blocking<T> {
         &self.inner
     }
 
-    fn wait<O>(&self, future: impl Future<Output = Result<O>>) -> Result<O> {
+    /// Waits for one of its operations.
+    ///
+    /// # Errors
+    ///
+    /// The operation's, and [`BlockingInAsync`](crate::ErrorKind::BlockingInAsync) in async code.
+    pub fn wait<O>(&self, future: impl Future<Output = Result<O>>) -> Result<O> {
         self.runtime.block_on(future)?
+    }
+
+    /// One of its streams as an iterator.
+    pub fn iterate<I>(&self, stream: Pin<Box<dyn Stream<Item = Result<I>> + Send>>) -> BlockingStream<I> {
+        BlockingStream::new(stream, self.runtime.clone())
     }
 }

@@ -1,17 +1,24 @@
 //! The sync twins of the async traits.
 
-use serde_json::{Map, Value};
+use std::path::Path;
 
-use super::{Blocking, Runtime};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{Blocking, BlockingStream};
 use crate::{
     Result, chat,
-    chat::{ChatCapabilities, ChatEvent, ChatReply, ChatRequest, ChatStream},
+    chat::{ChatCapabilities, ChatEvent, ChatReply, ChatRequest},
     embed,
     embed::{EmbeddingBatch, Input},
     memory,
     memory::{
-        KeyPage, KeyPrefix, Memory, MemoryCapabilities, MemoryKey, MemoryStoreExt as _, PageRequest,
-        Precondition, Put, TrimPolicy, Ttl, Turn, Versioned,
+        KeyPage, KeyPrefix, Memory, MemoryCapabilities, MemoryKey, PageRequest, Precondition, Put, Ttl,
+        Versioned,
+    },
+    speech,
+    speech::{
+        Audio, SpeakOptions, Speech, SynthesizerExt as _, TranscribeOptions, Transcript, TranscriptEvent,
     },
     tool,
     tool::{ToolDefinition, ToolOutput},
@@ -128,7 +135,21 @@ pub trait ChatModel: Send + Sync + std::fmt::Debug {
     /// # Errors
     ///
     /// As [`ChatModel::chat`].
-    fn stream(&self, request: ChatRequest) -> Result<BlockingStream>;
+    fn stream(&self, request: ChatRequest) -> Result<BlockingStream<ChatEvent>>;
+
+    /// As [`chat::ChatModel::health`], waiting for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChatModel::chat`].
+    fn health(&self) -> Result<()>;
+
+    /// As [`chat::ChatModel::close`], waiting for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChatModel::chat`].
+    fn close(&self) -> Result<()>;
 }
 
 impl<T: chat::ChatModel + ?Sized> ChatModel for Blocking<T> {
@@ -144,82 +165,138 @@ impl<T: chat::ChatModel + ?Sized> ChatModel for Blocking<T> {
         self.wait(self.inner.chat(request))
     }
 
-    fn stream(&self, request: ChatRequest) -> Result<BlockingStream> {
-        let stream = self.wait(self.inner.stream(request))?;
-        Ok(BlockingStream { stream: Some(stream), runtime: self.runtime.clone() })
+    fn stream(&self, request: ChatRequest) -> Result<BlockingStream<ChatEvent>> {
+        Ok(self.iterate(self.wait(self.inner.stream(request))?))
+    }
+
+    fn health(&self) -> Result<()> {
+        self.wait(self.inner.health())
+    }
+
+    fn close(&self) -> Result<()> {
+        self.wait(self.inner.close())
     }
 }
 
-/// A streamed reply as an iterator. It ends well only after [`ChatEvent::Done`].
-pub struct BlockingStream {
-    stream: Option<ChatStream>,
-    runtime: Runtime,
-}
+/// [`speech::Transcriber`] without async.
+pub trait Transcriber: Send + Sync + std::fmt::Debug {
+    /// As [`speech::Transcriber::id`].
+    fn id(&self) -> &str;
 
-impl std::fmt::Debug for BlockingStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlockingStream").finish_non_exhaustive()
-    }
-}
-
-impl Iterator for BlockingStream {
-    type Item = Result<ChatEvent>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = futures_util::StreamExt::next(self.stream.as_mut()?);
-        self.runtime.block_on(next).unwrap_or_else(|refused| {
-            self.stream = None;
-            Some(Err(refused))
-        })
-    }
-}
-
-impl<T: memory::MemoryStore + ?Sized> Blocking<T> {
-    /// As [`memory::MemoryStoreExt::update_with`].
+    /// As [`speech::Transcriber::transcribe`], waiting for it.
     ///
     /// # Errors
     ///
     /// As the async method, and [`BlockingInAsync`](crate::ErrorKind::BlockingInAsync) in async code.
-    pub fn update_with<F>(&self, key: &MemoryKey, change: F) -> Result<Versioned>
-    where
-        F: FnMut(Option<&Memory>) -> Result<Memory> + Send,
-    {
-        self.wait(self.inner.update_with(key, change))
-    }
+    fn transcribe(&self, audio: Audio, options: &TranscribeOptions) -> Result<Transcript>;
 
-    /// As [`memory::MemoryStoreExt::retrieve`].
+    /// As [`speech::Transcriber::stream`], as an iterator that waits for each event.
     ///
     /// # Errors
     ///
-    /// As [`Blocking::update_with`].
-    pub fn retrieve(&self, key: &MemoryKey) -> Result<Option<Memory>> {
-        self.wait(self.inner.retrieve(key))
-    }
+    /// As [`Transcriber::transcribe`].
+    fn stream(&self, audio: Audio, options: &TranscribeOptions) -> Result<BlockingStream<TranscriptEvent>>;
 
-    /// As [`memory::MemoryStoreExt::store`].
+    /// As [`speech::Transcriber::health`], waiting for it.
     ///
     /// # Errors
     ///
-    /// As [`Blocking::update_with`].
-    pub fn store(&self, key: &MemoryKey, text: &str, metadata: Map<String, Value>) -> Result<Versioned> {
-        self.wait(self.inner.store(key, text, metadata))
-    }
+    /// As [`Transcriber::transcribe`].
+    fn health(&self) -> Result<()>;
 
-    /// As [`memory::MemoryStoreExt::update`].
+    /// As [`speech::Transcriber::close`], waiting for it.
     ///
     /// # Errors
     ///
-    /// As [`Blocking::update_with`].
-    pub fn update(&self, key: &MemoryKey, text: &str) -> Result<Versioned> {
-        self.wait(self.inner.update(key, text))
+    /// As [`Transcriber::transcribe`].
+    fn close(&self) -> Result<()>;
+}
+
+impl<T: speech::Transcriber + ?Sized> Transcriber for Blocking<T> {
+    fn id(&self) -> &str {
+        self.inner.id()
     }
 
-    /// As [`memory::MemoryStoreExt::append`].
+    fn transcribe(&self, audio: Audio, options: &TranscribeOptions) -> Result<Transcript> {
+        self.wait(self.inner.transcribe(audio, options))
+    }
+
+    fn stream(&self, audio: Audio, options: &TranscribeOptions) -> Result<BlockingStream<TranscriptEvent>> {
+        Ok(self.iterate(self.wait(self.inner.stream(audio, options))?))
+    }
+
+    fn health(&self) -> Result<()> {
+        self.wait(self.inner.health())
+    }
+
+    fn close(&self) -> Result<()> {
+        self.wait(self.inner.close())
+    }
+}
+
+/// [`speech::Synthesizer`] without async.
+pub trait Synthesizer: Send + Sync + std::fmt::Debug {
+    /// As [`speech::Synthesizer::id`].
+    fn id(&self) -> &str;
+
+    /// As [`speech::Synthesizer::synthesize`], waiting for it.
     ///
     /// # Errors
     ///
-    /// As [`Blocking::update_with`].
-    pub fn append(&self, key: &MemoryKey, turns: &[Turn], trim: TrimPolicy) -> Result<Versioned> {
-        self.wait(self.inner.append(key, turns, trim))
+    /// As the async method, and [`BlockingInAsync`](crate::ErrorKind::BlockingInAsync) in async code.
+    fn synthesize(&self, text: &str, options: &SpeakOptions) -> Result<Speech>;
+
+    /// As [`speech::SynthesizerExt::synthesize_to_file`], waiting for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Synthesizer::synthesize`], and [`Io`](crate::ErrorKind::Io) naming the file.
+    fn synthesize_to_file(&self, text: &str, options: &SpeakOptions, path: &Path) -> Result<u64>;
+
+    /// As [`speech::Synthesizer::stream`]: an iterator over the sound that waits for each block.
+    ///
+    /// # Errors
+    ///
+    /// As [`Synthesizer::synthesize`].
+    fn stream(&self, text: &str, options: &SpeakOptions) -> Result<BlockingStream<Bytes>>;
+
+    /// As [`speech::Synthesizer::health`], waiting for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Synthesizer::synthesize`].
+    fn health(&self) -> Result<()>;
+
+    /// As [`speech::Synthesizer::close`], waiting for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Synthesizer::synthesize`].
+    fn close(&self) -> Result<()>;
+}
+
+impl<T: speech::Synthesizer + ?Sized> Synthesizer for Blocking<T> {
+    fn id(&self) -> &str {
+        self.inner.id()
+    }
+
+    fn synthesize(&self, text: &str, options: &SpeakOptions) -> Result<Speech> {
+        self.wait(self.inner.synthesize(text, options))
+    }
+
+    fn synthesize_to_file(&self, text: &str, options: &SpeakOptions, path: &Path) -> Result<u64> {
+        self.wait(self.inner.synthesize_to_file(text, options, path))
+    }
+
+    fn stream(&self, text: &str, options: &SpeakOptions) -> Result<BlockingStream<Bytes>> {
+        Ok(self.iterate(self.wait(self.inner.stream(text, options))?.audio))
+    }
+
+    fn health(&self) -> Result<()> {
+        self.wait(self.inner.health())
+    }
+
+    fn close(&self) -> Result<()> {
+        self.wait(self.inner.close())
     }
 }

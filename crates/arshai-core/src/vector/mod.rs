@@ -14,5 +14,6 @@ pub use in_memory::InMemoryVectors;
 pub(crate) use record::validate_metadata;
 pub use record::{Hit, Id, Record, Row, SparseVector};
 pub use search::{Consistency, Leg, LegQuery, Output, Query, RowPage, RowQuery, Search};
+pub(crate) use store::scan_owned;
 pub use store::{Selection, VectorStore, VectorStoreExt};
 pub use write::{ItemOutcome, WriteReport};

@@ -1,6 +1,6 @@
 //! The contract of a vector store.
 
-use std::fmt;
+use std::{fmt, future::Future, sync::Arc};
 
 use async_trait::async_trait;
 use futures_core::Stream;
@@ -101,14 +101,44 @@ pub trait VectorStoreExt: VectorStore {
         collection: &'a str,
         query: RowQuery,
     ) -> impl Stream<Item = Result<Row>> + Send + 'a {
-        let pages = stream::try_unfold(Some(query), move |state| async move {
-            let Some(query) = state else { return Ok::<_, crate::Error>(None) };
+        pages(query, move |query| async move {
             let page = self.query(collection, &query).await?;
+            Ok((query, page))
+        })
+    }
+}
+
+/// As [`VectorStoreExt::scan`], keeping the store alive.
+pub(crate) fn scan_owned<S: VectorStore + ?Sized + 'static>(
+    store: Arc<S>,
+    collection: String,
+    query: RowQuery,
+) -> impl Stream<Item = Result<Row>> + Send + 'static {
+    pages(query, move |query| {
+        let (store, collection) = (Arc::clone(&store), collection.clone());
+        async move {
+            let page = store.query(&collection, &query).await?;
+            Ok((query, page))
+        }
+    })
+}
+
+/// The rows of page after page. `read` gives its query back beside the page.
+fn pages<R, F>(query: RowQuery, read: R) -> impl Stream<Item = Result<Row>> + Send
+where
+    R: Fn(RowQuery) -> F + Send + Clone,
+    F: Future<Output = Result<(RowQuery, RowPage)>> + Send,
+{
+    let pages = stream::try_unfold(Some(query), move |state| {
+        let read = read.clone();
+        async move {
+            let Some(query) = state else { return Ok::<_, crate::Error>(None) };
+            let (query, page) = read(query).await?;
             let next = page.next.map(|cursor| query.after(cursor));
             Ok(Some((stream::iter(page.rows.into_iter().map(Ok::<_, crate::Error>)), next)))
-        });
-        futures_util::TryStreamExt::try_flatten(pages)
-    }
+        }
+    });
+    futures_util::TryStreamExt::try_flatten(pages)
 }
 
 impl<S: VectorStore + ?Sized> VectorStoreExt for S {}

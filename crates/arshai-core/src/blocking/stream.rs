@@ -1,0 +1,42 @@
+//! Streams as iterators.
+
+use std::{fmt, pin::Pin};
+
+use futures_core::Stream;
+use futures_util::StreamExt as _;
+
+use super::Runtime;
+use crate::Result;
+
+/// A stream as an iterator that waits for each item. Dropping it drops the stream.
+///
+/// From async code an item is an error of kind [`BlockingInAsync`](crate::ErrorKind::BlockingInAsync), the last one.
+pub struct BlockingStream<T> {
+    stream: Option<Pin<Box<dyn Stream<Item = Result<T>> + Send>>>,
+    runtime: Runtime,
+}
+
+impl<T> BlockingStream<T> {
+    /// Waits for the items of `stream` on `runtime`.
+    pub fn new(stream: Pin<Box<dyn Stream<Item = Result<T>> + Send>>, runtime: Runtime) -> Self {
+        Self { stream: Some(stream), runtime }
+    }
+}
+
+impl<T> fmt::Debug for BlockingStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingStream").finish_non_exhaustive()
+    }
+}
+
+impl<T> Iterator for BlockingStream<T> {
+    type Item = Result<T>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.stream.as_mut()?.next();
+        self.runtime.block_on(next).unwrap_or_else(|refused| {
+            self.stream = None;
+            Some(Err(refused))
+        })
+    }
+}

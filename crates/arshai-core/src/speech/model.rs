@@ -1,0 +1,274 @@
+//! The contracts of the models.
+
+use std::{
+    fmt,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    pin::Pin,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::{StreamExt as _, stream};
+
+use super::{Audio, Segment, SpeakOptions, Speech, SpeechStream, TranscribeOptions, Transcript};
+use crate::{Error, ErrorKind, Result};
+
+/// One piece of a transcript.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum TranscriptEvent {
+    /// More words.
+    Text(String),
+    /// A whole segment, whose words were told before or are told by this alone.
+    Segment(Segment),
+    /// The end, with all of it; nothing follows.
+    Done(Transcript),
+}
+
+/// A transcript as it is made. It ends well only with [`TranscriptEvent::Done`].
+pub type TranscriptStream = Pin<Box<dyn Stream<Item = Result<TranscriptEvent>> + Send>>;
+
+/// A model that writes down what is said.
+///
+/// # Cancel safety
+///
+/// Dropping any of these futures or streams leaves the transcriber usable. What was read of a stream of audio is gone.
+#[async_trait]
+pub trait Transcriber: Send + Sync + fmt::Debug {
+    /// Identifies the model.
+    fn id(&self) -> &str;
+
+    /// Writes down a recording.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for a file that is not there and [`ErrorKind::InvalidInput`] for one that is empty, too
+    /// large or of an unknown format, naming it, before anything is sent.
+    async fn transcribe(&self, audio: Audio, options: &TranscribeOptions) -> Result<Transcript>;
+
+    /// The transcript as it is made. A model that cannot stream sends it in one piece, which is the default.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from beginning; later failures are items of the stream.
+    async fn stream(&self, audio: Audio, options: &TranscribeOptions) -> Result<TranscriptStream> {
+        let transcript = self.transcribe(audio, options).await?;
+        let text = TranscriptEvent::Text(transcript.text.clone());
+        Ok(Box::pin(stream::iter([Ok(text), Ok(TranscriptEvent::Done(transcript))])))
+    }
+
+    /// Whether the model answers, for a readiness probe.
+    async fn health(&self) -> Result<()>;
+
+    /// Waits for what is in flight and releases connections. Closing twice is fine.
+    async fn close(&self) -> Result<()>;
+}
+
+/// A model that speaks.
+///
+/// # Cancel safety
+///
+/// Dropping any of these futures or streams leaves the synthesizer usable.
+#[async_trait]
+pub trait Synthesizer: Send + Sync + fmt::Debug {
+    /// Identifies the model.
+    fn id(&self) -> &str;
+
+    /// A text as it is spoken.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for an empty text, before anything is sent; else what kept it from beginning. Later
+    /// failures are items of the stream.
+    async fn stream(&self, text: &str, options: &SpeakOptions) -> Result<SpeechStream>;
+
+    /// A text spoken. By default, the collected stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`Synthesizer::stream`], and [`ErrorKind::Truncated`] when it broke off or there was no sound at all.
+    async fn synthesize(&self, text: &str, options: &SpeakOptions) -> Result<Speech> {
+        let SpeechStream { format, mut audio } = self.stream(text, options).await?;
+        let mut all = Vec::new();
+        while let Some(block) = audio.next().await {
+            all.extend_from_slice(&block?);
+        }
+        if all.is_empty() {
+            return Err(silent());
+        }
+        Ok(Speech::new(format, all))
+    }
+
+    /// Whether the model answers, for a readiness probe.
+    async fn health(&self) -> Result<()>;
+
+    /// Waits for what is in flight and releases connections. Closing twice is fine.
+    async fn close(&self) -> Result<()>;
+}
+
+/// Sugar on top of [`Synthesizer`]; implemented for every one, trait objects included.
+#[async_trait]
+pub trait SynthesizerExt: Synthesizer {
+    /// Speaks a text into a file; how many bytes it has. The file is written beside its place and moved there when it
+    /// is whole, so that neither an error nor a crash leaves a part of it, and what was there stays until then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Synthesizer::synthesize`], and [`ErrorKind::Io`] naming the file.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves what was there before.
+    async fn synthesize_to_file(&self, text: &str, options: &SpeakOptions, path: &Path) -> Result<u64> {
+        let mut audio = self.stream(text, options).await?.audio;
+        let failed = |error: io::Error| {
+            Error::new(ErrorKind::Io, "the speech could not be written")
+                .with_context("file", path.display())
+                .with_source(error)
+        };
+        let target = path.to_owned();
+        let mut file = blocking(move || Unfinished::beside(target)).await.map_err(failed)?;
+        let mut length = 0;
+        while let Some(block) = audio.next().await {
+            let block = block?;
+            length += block.len() as u64;
+            file = blocking(move || file.write(&block)).await.map_err(failed)?;
+        }
+        if length == 0 {
+            return Err(silent());
+        }
+        blocking(move || file.finish()).await.map_err(failed)?;
+        Ok(length)
+    }
+}
+
+impl<S: Synthesizer + ?Sized> SynthesizerExt for S {}
+
+fn silent() -> Error {
+    Error::new(ErrorKind::Truncated, "the model sent no sound").with_operation("speech.synthesize")
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// A file that is written beside its place, and removed unless it was finished.
+#[derive(Debug)]
+struct Unfinished {
+    file: File,
+    path: PathBuf,
+    target: PathBuf,
+    finished: bool,
+}
+
+impl Unfinished {
+    fn beside(target: PathBuf) -> io::Result<Self> {
+        let name = target.file_name().ok_or_else(|| io::Error::other("the path names no file"))?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{:016x}.part", fastrand::u64(..)));
+        let path = target.with_file_name(hidden);
+        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        Ok(Self { file, path, target, finished: false })
+    }
+
+    fn write(mut self, block: &Bytes) -> io::Result<Self> {
+        self.file.write_all(block)?;
+        Ok(self)
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.path, &self.target)?;
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Nothing more can be done for a file that cannot be removed.
+            let _ignored = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::speech::AudioFormat;
+
+    /// Says these pieces.
+    #[derive(Debug)]
+    struct Parrot(Vec<std::result::Result<&'static str, ErrorKind>>);
+
+    #[async_trait]
+    impl Synthesizer for Parrot {
+        fn id(&self) -> &str {
+            "parrot"
+        }
+
+        async fn stream(&self, _text: &str, options: &SpeakOptions) -> Result<SpeechStream> {
+            let pieces = self.0.clone().into_iter().map(|piece| match piece {
+                Ok(sound) => Ok(Bytes::from_static(sound.as_bytes())),
+                Err(kind) => Err(Error::new(kind, "the bird is dead")),
+            });
+            Ok(SpeechStream::new(options.format, stream::iter(pieces.collect::<Vec<_>>())))
+        }
+
+        async fn health(&self) -> Result<()> {
+            Ok(())
+        }
+
+        async fn close(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn folder() -> PathBuf {
+        let path = std::env::temp_dir().join(format!("arshai-speech-{:016x}", fastrand::u64(..)));
+        fs::create_dir(&path).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn a_whole_speech_takes_the_place_of_what_was_there() {
+        let folder = folder();
+        let path = folder.join("said.wav");
+        fs::write(&path, "old").unwrap();
+        let parrot = Parrot(vec![Ok("po"), Ok("lly")]);
+        let length = parrot.synthesize_to_file("x", &SpeakOptions::default(), &path).await.unwrap();
+        assert_eq!((length, fs::read_to_string(&path).unwrap().as_str()), (5, "polly"));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        let speech = parrot.synthesize("x", &SpeakOptions::default()).await.unwrap();
+        assert_eq!(speech, Speech::new(AudioFormat::Wav, "polly"));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_speech_that_breaks_off_or_is_silent_leaves_no_file() {
+        let folder = folder();
+        let path = folder.join("said.wav");
+        for (pieces, kind) in [
+            (vec![Ok("po"), Err(ErrorKind::Truncated)], ErrorKind::Truncated),
+            (vec![], ErrorKind::Truncated),
+        ] {
+            let parrot = Parrot(pieces);
+            let error = parrot.synthesize_to_file("x", &SpeakOptions::default(), &path).await.unwrap_err();
+            assert_eq!(error.kind(), kind);
+            assert_eq!(parrot.synthesize("x", &SpeakOptions::default()).await.unwrap_err().kind(), kind);
+            assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        }
+        let nowhere = folder.join("no/said.wav");
+        let error = Parrot(vec![Ok("po")])
+            .synthesize_to_file("x", &SpeakOptions::default(), &nowhere)
+            .await
+            .unwrap_err();
+        assert!(error.kind() == ErrorKind::Io && error.to_string().contains("said.wav"), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
