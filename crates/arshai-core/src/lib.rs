@@ -8,6 +8,7 @@
 //! * [`wrap`]: retry, timeout and limit for third-party backends
 //! * [`blocking`]: every trait for programs without async
 //! * [`config`]: settings from the environment
+//! * [`registry`]: backends by name or URL
 //!
 //! This crate knows no backend: no HTTP, no gRPC, no database.
 
@@ -19,6 +20,7 @@ pub mod embed;
 mod error;
 pub mod filter;
 pub mod memory;
+pub mod registry;
 pub mod speech;
 pub mod text;
 pub mod tool;
