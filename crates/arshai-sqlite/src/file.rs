@@ -25,7 +25,7 @@ const BACKUP_TIMEOUT: Duration = Duration::from_secs(600);
 /// Several of these, in one process or many, may stand on the same file at once.
 #[derive(Debug, Clone)]
 pub struct SqliteFile {
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
 }
 
 impl SqliteFile {
