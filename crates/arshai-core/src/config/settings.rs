@@ -1,18 +1,8 @@
-//! Settings from the environment.
-//!
-//! | variable | meaning | default | unit |
-//! |---|---|---|---|
-//! | `MILVUS_BATCH_CONCURRENCY` | batches in flight at once | 4 | batches |
-//! | `MILVUS_CONNECTION_TIMEOUT` | time to connect | 30 | seconds |
-//! | `REDIS_MAX_CONNECTIONS` | connections at most | 20 | connections |
-//! | `REDIS_CONNECTION_TIMEOUT` | time to connect | 10 | seconds |
-//! | `OPENAI_BATCH_CONCURRENCY` | embedding batches in flight at once | 5 | batches |
-//! | `OPENAI_REQUEST_TIMEOUT` | time for one request | 60 | seconds |
-//! | `ENABLE_ASYNC_OPERATIONS` | `false`: batch operations run one at a time in the caller's task | true | true, false |
-//! | `ASYNC_FALLBACK_TO_SYNC` | `false`: a sync-only part in an async tool is an error | true | true, false |
+//! Settings shared by the backends.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
+use super::Variable;
 use crate::{Error, ErrorKind, Result};
 
 /// Settings shared by the backends. Explicit settings of a backend beat these.
@@ -53,6 +43,24 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// What [`Settings::from_env`] reads.
+    pub const VARIABLES: [Variable; 8] = [
+        Variable::new("MILVUS_BATCH_CONCURRENCY", "Milvus batches in flight at once").of("4", "batches"),
+        Variable::new("MILVUS_CONNECTION_TIMEOUT", "time to connect to Milvus").of("30", "seconds"),
+        Variable::new("REDIS_MAX_CONNECTIONS", "Redis connections at most").of("20", "connections"),
+        Variable::new("REDIS_CONNECTION_TIMEOUT", "time to connect to Redis").of("10", "seconds"),
+        Variable::new("OPENAI_BATCH_CONCURRENCY", "embedding batches in flight at once").of("5", "batches"),
+        Variable::new("OPENAI_REQUEST_TIMEOUT", "time for one request to an OpenAI-compatible server")
+            .of("60", "seconds"),
+        Variable::new("ENABLE_ASYNC_OPERATIONS", "`false`: batch operations run one at a time")
+            .of("true", "true, false"),
+        Variable::new(
+            "ASYNC_FALLBACK_TO_SYNC",
+            "`false`: a part with blocking methods only is refused in async code",
+        )
+        .of("true", "true, false"),
+    ];
+
     /// The settings of this process's environment; what is not set keeps its default.
     ///
     /// # Errors
@@ -140,34 +148,6 @@ impl<F: Fn(&'static str) -> Option<String>> Reader<'_, F> {
     }
 }
 
-/// A text that must not be shown: a key, token or password. `Debug` and `Display` print `***`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    /// The secret itself, for the wire and nothing else.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,8 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_shown() {
-        let secret = Secret::new("hunter2");
-        assert_eq!(format!("{secret} {secret:?}"), "*** ***");
+    fn every_variable_is_read_and_its_default_is_the_one_told() {
+        for variable in Settings::VARIABLES {
+            let name = variable.name;
+            assert!(one(name, "nonsense").unwrap_err().to_string().contains(name));
+            assert_eq!(one(name, variable.default).unwrap(), Settings::default(), "{name}");
+        }
     }
 }
