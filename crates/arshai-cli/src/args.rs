@@ -17,21 +17,22 @@ pub(crate) struct Cli {
 /// Flags of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Folder for the data [default: the platform's data folder]
-    #[arg(long, global = true, value_name = "DIR", env = "ARSHAI_DATA")]
+    /// Folder for the data [env: ARSHAI_DATA] [default: the platform's data folder]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Where documents are kept: sqlite://PATH [env: ARSHAI_STORE] [default: arshai.db in the data folder]
+    /// Where documents are kept: sqlite://PATH or milvus://HOST [env: ARSHAI_STORE] [default: arshai.db in the data
+    /// folder]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) store: Option<String>,
 
-    /// Where conversations are kept: sqlite://PATH or memory:// [env: ARSHAI_MEMORY] [default: as the store]
+    /// Where conversations are kept: sqlite://PATH, memory:// or redis://HOST [env: ARSHAI_MEMORY] [default: as the store]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) memory: Option<String>,
 
-    /// Collection of documents
-    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
-    pub(crate) collection: String,
+    /// Collection of documents [env: ARSHAI_COLLECTION] [default: default]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) collection: Option<String>,
 
     /// Who embeds text: none, local or openai[:MODEL] [env: ARSHAI_EMBEDDER] [default: local]
     #[arg(long, global = true, value_name = "NAME")]
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     /// The model of the local embedder: fetch it, or see where it is
     #[command(subcommand)]
     Model(Model),
+    /// Show every setting, its value, and where it comes from
+    Config,
 }
 
 #[derive(Debug, Args)]

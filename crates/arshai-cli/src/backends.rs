@@ -1,31 +1,39 @@
 //! Opening what the flags name.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
+use arshai::{
+    Config,
+    registry::{Address, Registry},
+};
 use arshai_core::{
-    Error,
+    Error, ErrorKind,
     chat::ChatModel,
-    memory::{InMemoryMemory, MemoryStore},
+    memory::MemoryStore,
     vector::{CollectionSpec, VectorStore},
 };
 use arshai_kb_tool::KnowledgeBase;
+use tokio::sync::Mutex;
 
 use crate::{
     args::Global,
     embedder::{Choice, Need},
     failure::{Failure, Outcome},
-    file::File,
     output::Printer,
 };
 
 /// The backends of one run, opened when first needed.
-pub(crate) struct Backends<'a> {
-    global: &'a Global,
+pub(crate) struct Backends {
+    pub(crate) config: Config,
     printer: Printer,
-    open: tokio::sync::Mutex<Vec<(PathBuf, File)>>,
+    opened: Mutex<Opened>,
+}
+
+#[derive(Default)]
+struct Opened {
+    stores: Vec<Arc<dyn VectorStore>>,
+    memories: Vec<Arc<dyn MemoryStore>>,
+    models: Vec<Arc<dyn ChatModel>>,
 }
 
 /// A collection that can be searched or written.
@@ -35,149 +43,115 @@ pub(crate) struct Knowledge {
     pub(crate) told: bool,
 }
 
-impl<'a> Backends<'a> {
-    pub(crate) fn new(global: &'a Global, printer: Printer) -> Self {
-        Self { global, printer, open: tokio::sync::Mutex::new(Vec::new()) }
+impl Backends {
+    /// Those that the flags name, and for want of them the environment.
+    pub(crate) fn new(global: &Global, printer: Printer) -> Outcome<Self> {
+        let mut config = Config::from_env().map_err(wrong_setting_or)?;
+        if let Some(folder) = &global.data {
+            config = config.with_data(folder);
+        }
+        if let Some(address) = &global.store {
+            config = config.with_store(without_credentials(address, "--store", "ARSHAI_STORE")?);
+        }
+        if let Some(address) = &global.memory {
+            config = config.with_memory(without_credentials(address, "--memory", "ARSHAI_MEMORY")?);
+        }
+        if let Some(address) = &global.embedder {
+            config = config.with_embedder(address);
+        }
+        if let Some(address) = &global.model {
+            config = config.with_model(address);
+        }
+        if let Some(name) = &global.collection {
+            config = config.with_collection(name);
+        }
+        Ok(Self { config, printer, opened: Mutex::default() })
     }
 
     /// The knowledge base of the chosen collection, with the embedder when the command needs it.
     pub(crate) async fn knowledge(&self, need: Need) -> Outcome<Knowledge> {
-        let embedder = Choice::read(self.global.embedder.as_deref())?;
-        CollectionSpec::new(&self.global.collection).validate().map_err(as_usage("--collection"))?;
-        let base = KnowledgeBase::new(self.store().await?, &self.global.collection);
-        let (base, told) = embedder.give_to(base, need, self.printer).await?;
+        let embedder = Choice::of(&self.config)?;
+        CollectionSpec::new(self.config.collection()).validate().map_err(as_usage("--collection"))?;
+        let base = KnowledgeBase::new(self.store().await?, self.config.collection());
+        let (base, told) = embedder.give_to(base, need, &self.config, self.printer).await?;
         Ok(Knowledge { base, told })
     }
 
     pub(crate) async fn store(&self) -> Outcome<Arc<dyn VectorStore>> {
-        match address(self.global.store.as_deref(), "--store", "ARSHAI_STORE")? {
-            Some(Address::Memory) => {
-                Err(usage("--store memory:// would forget the documents at once; use sqlite://PATH"))
-            }
-            Some(Address::Sqlite(path)) => Ok(self.file(&path).await?.vectors()),
-            None => Ok(self.file(&self.default_path()?).await?.vectors()),
+        let address = self.config.store_address().map_err(wrong_setting_or)?;
+        let address = known(&self.config.backends().stores, &address, "--store")?;
+        if ["memory", "in_memory"].contains(&address.name().as_str()) {
+            return Err(usage("--store memory:// would forget the documents at once; use sqlite://PATH"));
         }
+        let store = self.config.backends().stores.open_address(address).await.map_err(wrong_setting_or)?;
+        self.opened.lock().await.stores.push(Arc::clone(&store));
+        Ok(store)
     }
 
     pub(crate) async fn memory(&self) -> Outcome<Arc<dyn MemoryStore>> {
-        match address(self.global.memory.as_deref(), "--memory", "ARSHAI_MEMORY")? {
-            Some(Address::Memory) => Ok(Arc::new(InMemoryMemory::new())),
-            Some(Address::Sqlite(path)) => Ok(self.file(&path).await?.memory()),
-            None => match address(self.global.store.as_deref(), "--store", "ARSHAI_STORE")? {
-                Some(Address::Sqlite(path)) => Ok(self.file(&path).await?.memory()),
-                _ => Ok(self.file(&self.default_path()?).await?.memory()),
-            },
-        }
+        let address = self.config.memory_address().map_err(wrong_setting_or)?;
+        let address = known(&self.config.backends().memories, &address, "--memory")?;
+        let memory = self.config.backends().memories.open_address(address).await.map_err(wrong_setting_or)?;
+        self.opened.lock().await.memories.push(Arc::clone(&memory));
+        Ok(memory)
     }
 
-    pub(crate) fn model(&self) -> Outcome<Arc<dyn ChatModel>> {
-        let from_environment = std::env::var("ARSHAI_MODEL").ok().filter(|name| !name.is_empty());
-        match self.global.model.as_deref().or(from_environment.as_deref()).unwrap_or("extractive") {
-            "extractive" => extractive(),
-            name if name == "openai" || name.starts_with("openai:") => Err(usage(
-                "--model openai:MODEL needs the Cargo feature `openai`, which this program was built without",
-            )),
-            other => Err(usage(format!(
-                "--model {} is not known; known: extractive, openai:MODEL",
-                other.escape_debug()
-            ))),
-        }
+    pub(crate) async fn model(&self) -> Outcome<Arc<dyn ChatModel>> {
+        let address = known(&self.config.backends().models, self.config.model_address(), "--model")?;
+        let model = self.config.backends().models.open_address(address).await.map_err(wrong_setting_or)?;
+        self.opened.lock().await.models.push(Arc::clone(&model));
+        Ok(model)
     }
 
     /// Waits for what is in flight.
     pub(crate) async fn close(&self) -> Outcome {
-        for (_, file) in self.open.lock().await.drain(..) {
-            file.close().await?;
+        let Opened { stores, memories, models } = std::mem::take(&mut *self.opened.lock().await);
+        for store in stores {
+            store.close().await?;
+        }
+        for memory in memories {
+            memory.close().await?;
+        }
+        for model in models {
+            model.close().await?;
         }
         Ok(())
     }
+}
 
-    async fn file(&self, path: &Path) -> Outcome<File> {
-        let mut open = self.open.lock().await;
-        if let Some((_, file)) = open.iter().find(|(known, _)| known == path) {
-            return Ok(file.clone());
-        }
-        let file = File::open(path).await?;
-        open.push((path.to_owned(), file.clone()));
-        Ok(file)
-    }
-
-    fn default_path(&self) -> Outcome<PathBuf> {
-        let folder = match &self.global.data {
-            Some(folder) => folder.clone(),
-            None => directories::ProjectDirs::from("", "", "arshai")
-                .ok_or_else(|| usage("this system has no data folder; name one with --data DIR"))?
-                .data_dir()
-                .to_owned(),
-        };
-        Ok(folder.join("arshai.db"))
+/// The address, when somebody takes it.
+pub(crate) fn known<T: ?Sized>(
+    registry: &Registry<T>,
+    address: &str,
+    flag: &'static str,
+) -> Outcome<Address> {
+    let address = Address::new(address).map_err(as_usage(flag))?;
+    match registry.refusal(&address) {
+        None => Ok(address),
+        Some(refusal) => Err(as_usage(flag)(refusal)),
     }
 }
 
-#[cfg(feature = "local")]
-fn extractive() -> Outcome<Arc<dyn ChatModel>> {
-    Ok(Arc::new(arshai_local::ExtractiveModel::new()))
-}
-
-#[cfg(not(feature = "local"))]
-fn extractive() -> Outcome<Arc<dyn ChatModel>> {
-    Err(usage("--model extractive needs the Cargo feature `local`, which this program was built without"))
-}
-
-#[derive(Debug, PartialEq)]
-enum Address {
-    Sqlite(PathBuf),
-    Memory,
-}
-
-/// Reads an address from the flag or, when it is absent, the environment.
-fn address(flag: Option<&str>, name: &str, variable: &str) -> Outcome<Option<Address>> {
-    if let Some(url) = flag {
-        if has_credentials(url) {
-            return Err(usage(format!(
-                "{name} holds credentials, which every user of this machine can read in the process list; \
-                 put the URL into the environment variable {variable}"
-            )));
-        }
-        return parse_address(url, name).map(Some);
-    }
-    match std::env::var(variable) {
-        Ok(url) if !url.is_empty() => parse_address(&url, variable).map(Some),
-        _ => Ok(None),
-    }
-}
-
-fn has_credentials(url: &str) -> bool {
-    let authority = url.split_once("://").map_or("", |(scheme, rest)| match scheme {
+/// Every user of a machine can read the arguments of its programs.
+fn without_credentials<'a>(address: &'a str, flag: &str, variable: &str) -> Outcome<&'a str> {
+    let authority = address.split_once("://").map_or("", |(scheme, rest)| match scheme {
         "sqlite" | "memory" => "",
-        _ => rest.split(['/', '?']).next().unwrap_or(""),
+        _ => rest.split('?').next().unwrap_or_default(),
     });
-    authority.contains('@')
+    match authority.contains('@') {
+        false => Ok(address),
+        true => Err(usage(format!(
+            "{flag} holds credentials, which every user of this machine can read in the process list; put the URL into \
+             the environment variable {variable}"
+        ))),
+    }
 }
 
-/// Errors name the scheme only: the rest may hold a password.
-fn parse_address(url: &str, name: &str) -> Outcome<Address> {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return Err(usage(format!("{name} is not a URL; known: sqlite://PATH, memory://")));
-    };
-    let needs = |feature: &str| {
-        Err(usage(format!(
-            "{name} {scheme}://… needs the Cargo feature `{feature}`, which this program was built without"
-        )))
-    };
-    match scheme {
-        "sqlite" if rest.is_empty() => {
-            Err(usage(format!("{name} sqlite:// names no file; write sqlite://PATH")))
-        }
-        "sqlite" => Ok(Address::Sqlite(PathBuf::from(rest))),
-        "memory" => Ok(Address::Memory),
-        "milvus" | "milvus+tls" => needs("milvus"),
-        "redis" | "rediss" | "redis-cluster" | "rediss-cluster" | "redis-sentinel" | "rediss-sentinel"
-        | "redis+unix" => needs("redis"),
-        other => Err(usage(format!(
-            "{name} has the unknown scheme {}; known: sqlite, memory, milvus, redis",
-            other.escape_debug()
-        ))),
+/// A setting that cannot be meant is bad usage; everything else is failed work.
+pub(crate) fn wrong_setting_or(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::InvalidInput | ErrorKind::Config => usage(error.to_string()),
+        _ => Failure::Work(error),
     }
 }
 
@@ -195,24 +169,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
-        assert_eq!(parse_address("sqlite:///a/b.db", "--store").unwrap(), Address::Sqlite("/a/b.db".into()));
-        assert_eq!(parse_address("sqlite://b.db", "--store").unwrap(), Address::Sqlite("b.db".into()));
-        assert_eq!(parse_address("memory://", "--memory").unwrap(), Address::Memory);
-    }
-
-    #[test]
     fn a_password_is_never_repeated() {
-        for flag in ["redis://:hunter2@host", "foo://u:hunter2@host", "hunter2"] {
-            let failure = address(Some(flag), "--memory", "ARSHAI_TEST_UNSET").unwrap_err();
+        for address in ["redis://:hunter2@host", "foo://u:hunter2@host", "redis://u:hun/hunter2@host"] {
+            let failure = without_credentials(address, "--memory", "ARSHAI_MEMORY").unwrap_err();
             assert_eq!(failure.exit_status(), 2);
             assert!(!failure.to_text().unwrap().contains("hunter2"));
         }
+        assert!(without_credentials("sqlite:///a@b/c.db", "--memory", "ARSHAI_MEMORY").is_ok());
     }
 
     #[test]
-    fn an_absent_feature_is_named() {
-        let text = parse_address("milvus://localhost:19530", "--store").unwrap_err().to_text().unwrap();
-        assert!(text.contains("feature `milvus`"), "{text}");
+    fn an_unknown_address_is_bad_usage() {
+        let stores = arshai::Backends::built_in().stores;
+        let text = known(&stores, "postgres://hunter2", "--store").unwrap_err().to_text().unwrap();
+        assert!(text.contains("--store") && text.contains("known") && !text.contains("hunter2"), "{text}");
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use arshai::{Config, registry::Address};
 use arshai_core::{Error, ErrorKind, embed::Embedder, vector::Collection};
 use arshai_kb_tool::{KnowledgeBase, Mode};
 
 use crate::{
-    backends::usage,
-    failure::{Failure, Outcome},
+    backends::{known, wrong_setting_or},
+    failure::Outcome,
     local,
     output::Printer,
 };
@@ -29,34 +30,24 @@ impl Need {
 }
 
 /// Whom the flag, the environment or the default names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Choice {
     Nobody,
     /// The local model; `named` when it was asked for by name.
     Local {
         named: bool,
     },
+    /// Another one, always by name.
+    Other(Address),
 }
 
 impl Choice {
-    /// Reads the flag or, when it is absent, `ARSHAI_EMBEDDER`.
-    pub(crate) fn read(flag: Option<&str>) -> Outcome<Self> {
-        let from_environment = std::env::var("ARSHAI_EMBEDDER").ok().filter(|name| !name.is_empty());
-        match flag.or(from_environment.as_deref()) {
-            Some("none") => Ok(Self::Nobody),
-            Some("local") if local::IS_BUILT_IN => Ok(Self::Local { named: true }),
-            Some("local") => Err(usage(
-                "--embedder local needs the Cargo feature `minilm`, which this program was built without",
-            )),
-            None if local::IS_BUILT_IN => Ok(Self::Local { named: false }),
-            None => Ok(Self::Nobody),
-            Some(name) if name == "openai" || name.starts_with("openai:") => Err(usage(
-                "--embedder openai needs the Cargo feature `openai`, which this program was built without",
-            )),
-            Some(other) => Err(usage(format!(
-                "--embedder {} is not known; known: none, local, openai[:MODEL]",
-                other.escape_debug()
-            ))),
+    pub(crate) fn of(config: &Config) -> Outcome<Self> {
+        let Some(address) = config.embedder_address() else { return Ok(Self::Nobody) };
+        let address = known(&config.backends().embedders, address, "--embedder")?;
+        match address.name().as_str() {
+            "local" => Ok(Self::Local { named: config.names_embedder() }),
+            _ => Ok(Self::Other(address)),
         }
     }
 
@@ -66,9 +57,14 @@ impl Choice {
         self,
         base: KnowledgeBase,
         need: Need,
+        config: &Config,
         printer: Printer,
     ) -> Outcome<(KnowledgeBase, bool)> {
-        let Self::Local { named } = self else { return Ok((base, false)) };
+        let named = match &self {
+            Self::Nobody => return Ok((base, false)),
+            Self::Local { named } => *named,
+            Self::Other(_) => true,
+        };
         if matches!(need, Need::Search(Some(Mode::Lexical))) {
             return Ok((base, false));
         }
@@ -82,7 +78,11 @@ impl Choice {
                 Some(_) => {}
             }
         }
-        match local::open(printer, named || need.insists()).await {
+        let opened = match self {
+            Self::Other(address) => config.backends().embedders.open_address(address).await,
+            _ => local::open(printer, named || need.insists()).await,
+        };
+        match opened {
             Ok(embedder) => {
                 check(&base, existing.as_ref(), embedder.as_ref())?;
                 Ok((base.with_embedder(embedder), false))
@@ -96,14 +96,6 @@ impl Choice {
                 Ok((base, true))
             }
         }
-    }
-}
-
-/// A setting that cannot be meant is bad usage; everything else is failed work.
-pub(crate) fn wrong_setting_or(error: Error) -> Failure {
-    match error.kind() {
-        ErrorKind::InvalidInput => usage(error.to_string()),
-        _ => Failure::Work(error),
     }
 }
 

@@ -5,7 +5,6 @@ mod backends;
 mod command;
 mod embedder;
 mod failure;
-mod file;
 mod local;
 mod output;
 mod progress;
@@ -43,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: &Cli, printer: Printer) -> Outcome {
-    let backends = Backends::new(&cli.global, printer);
+    let backends = Backends::new(&cli.global, printer)?;
     let work = async {
         match &cli.command {
             Command::Ingest(args) => command::ingest(args, &backends, printer).await,
@@ -52,6 +51,7 @@ async fn run(cli: &Cli, printer: Printer) -> Outcome {
             Command::Chat(args) => command::chat(args, &backends, printer).await,
             Command::Memory(args) => command::memory(args, &backends, printer).await,
             Command::Model(args) => command::model(args, printer).await,
+            Command::Config => command::config(&backends, printer),
         }
     };
     let outcome = tokio::select! {

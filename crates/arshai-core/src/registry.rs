@@ -224,17 +224,20 @@ impl<T: ?Sized> Registry<T> {
 
     fn refuse(&self, address: &Address) -> Error {
         let name = address.name();
-        let error = match self.absent.iter().find(|absent| absent.names.contains(&name)) {
-            Some(absent) => {
-                Error::unsupported("it needs a Cargo feature which this program was built without")
-                    .with_context("feature", format!("`{}`", absent.feature))
-            }
-            None => {
-                let known = Vec::from_iter(self.known()).join(", ");
-                Error::new(ErrorKind::NotFound, "nothing of this name is known").with_context("known", known)
-            }
-        };
-        error.with_context("kind", self.kind).with_context("given", address)
+        match self.absent.iter().find(|absent| absent.names.contains(&name)) {
+            Some(Absent { feature, .. }) => Error::unsupported(format!(
+                "the {} {address} needs the Cargo feature `{feature}`, which this program was built without",
+                self.kind
+            )),
+            None => Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "the {} {address} is not known; known: {}",
+                    self.kind,
+                    Vec::from_iter(self.known()).join(", ")
+                ),
+            ),
+        }
     }
 }
 

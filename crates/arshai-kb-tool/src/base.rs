@@ -30,6 +30,12 @@ pub(crate) struct View {
 }
 
 impl KnowledgeBase {
+    /// How many chunks are written at once by default.
+    pub const BATCH: usize = 256;
+
+    /// How many batches are written at a time by default.
+    pub const IN_FLIGHT: usize = 4;
+
     /// The knowledge base in `collection` of `store`, without an embedder. Nothing is opened yet.
     pub fn new(store: Arc<dyn VectorStore>, collection: impl Into<String>) -> Self {
         Self {
@@ -37,8 +43,8 @@ impl KnowledgeBase {
             collection: collection.into(),
             embedder: None,
             chunking: ChunkSettings::default(),
-            batch: 256,
-            in_flight: 4,
+            batch: Self::BATCH,
+            in_flight: Self::IN_FLIGHT,
             view: Mutex::new(None),
         }
     }
@@ -57,7 +63,8 @@ impl KnowledgeBase {
         self
     }
 
-    /// The same writing `size` chunks at once, `in_flight` such batches at a time. Default: 256 and 4; at least 1.
+    /// The same writing `size` chunks at once, `in_flight` such batches at a time; at least 1. Default:
+    /// [`KnowledgeBase::BATCH`] and [`KnowledgeBase::IN_FLIGHT`].
     #[must_use]
     pub fn with_batch(mut self, size: usize, in_flight: usize) -> Self {
         self.batch = size.max(1);

@@ -10,6 +10,7 @@ mod answer;
 mod extractive;
 #[cfg(feature = "minilm")]
 mod minilm;
+mod provider;
 mod quote;
 mod sentences;
 #[cfg(feature = "minilm")]
@@ -18,5 +19,8 @@ mod weights;
 pub use extractive::ExtractiveModel;
 #[cfg(feature = "minilm")]
 pub use minilm::{MiniLmConfig, MiniLmEmbedder, TooLong};
+#[cfg(feature = "minilm")]
+pub use provider::embedder_provider;
+pub use provider::model_provider;
 #[cfg(feature = "minilm")]
 pub use weights::{Progress, Weights};

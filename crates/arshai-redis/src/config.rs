@@ -4,12 +4,13 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use arshai_core::{
     Error, ErrorKind, Result,
-    config::{Secret, Settings},
+    config::{Secret, Settings, Variable},
 };
 
 /// The address used when `REDIS_URL` is not set.
 const DEFAULT_URL: &str = "redis://localhost:6379/0";
 const MOST_CONNECTIONS: usize = 20;
+const PLAINTEXT: &str = "REDIS_ALLOW_PLAINTEXT_PASSWORD";
 
 /// Where the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +90,11 @@ pub struct RedisConfig {
     /// How often an attempt that surely changed nothing is repeated (server restarting, connection refused), with
     /// growing waits of 0.05 s to 1 s. Default: 5.
     pub retries: u32,
+    /// A write is acknowledged only when so many replicas hold it, beside the master: then it outlives the loss of the
+    /// master, provided that one of those replicas takes over. When fewer do by the deadline, the answer is
+    /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown). It costs one more round trip for each write, and needs the right
+    /// to `WAIT`. Default: 0, which is the master alone.
+    pub min_replicas: u32,
     /// How long a memory lives; `None` is until deleted. Default: 12 h.
     pub ttl: Option<Duration>,
     /// When that time begins. Default: [`TtlPolicy::SlidingOnWrite`].
@@ -112,6 +118,7 @@ impl Default for RedisConfig {
             command_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(15),
             retries: 5,
+            min_replicas: 0,
             ttl: Some(Duration::from_secs(12 * 3600)),
             ttl_policy: TtlPolicy::default(),
             max_value_bytes: 16 * 1024 * 1024,
@@ -120,6 +127,13 @@ impl Default for RedisConfig {
 }
 
 impl RedisConfig {
+    /// What [`RedisConfig::from_env`] reads beside what [`Settings`] does.
+    pub const VARIABLES: [Variable; 2] = [
+        Variable::new("REDIS_URL", "where Redis is").of(DEFAULT_URL, "").url(),
+        Variable::new(PLAINTEXT, "`true`: send the password unencrypted to a host that is not this machine")
+            .of("false", "true, false"),
+    ];
+
     /// The settings an address states; the others keep their defaults.
     ///
     /// | form | server |
@@ -147,20 +161,39 @@ impl RedisConfig {
     /// | `REDIS_URL` | as [`RedisConfig::from_url`] | `redis://localhost:6379/0` |
     /// | `REDIS_MAX_CONNECTIONS` | at most so many connections, 20 at most | 2 are kept |
     /// | `REDIS_CONNECTION_TIMEOUT` | seconds to connect | 10 |
+    /// | `REDIS_ALLOW_PLAINTEXT_PASSWORD` | `true`: as [`RedisConfig::allow_plaintext_password`] | false |
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`] naming the variable.
     pub fn from_env() -> Result<Self> {
         let url = std::env::var("REDIS_URL").ok().filter(|url| !url.trim().is_empty());
-        Self::from_variables(url.as_deref(), &Settings::from_env()?)
+        let mut config = Self::from_variables(url.as_deref(), &Settings::from_env()?)?;
+        config.allow_plaintext_password = allowed_in_plaintext()?;
+        Ok(config)
+    }
+
+    /// The settings an address states, and the others of the environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`RedisConfig::from_url`] and [`RedisConfig::from_env`].
+    pub fn from_url_and_env(url: &str) -> Result<Self> {
+        let mut config = Self::from_url(url.trim())?;
+        config.apply(&Settings::from_env()?, allowed_in_plaintext()?);
+        Ok(config)
+    }
+
+    fn apply(&mut self, settings: &Settings, allow_plaintext_password: bool) {
+        self.connections = self.connections.min(settings.redis_max_connections);
+        self.connect_timeout = settings.redis_connection_timeout;
+        self.allow_plaintext_password |= allow_plaintext_password;
     }
 
     fn from_variables(url: Option<&str>, settings: &Settings) -> Result<Self> {
         let mut config = Self::from_url(url.unwrap_or(DEFAULT_URL).trim())
             .map_err(|error| error.with_context("variable", "REDIS_URL"))?;
-        config.connections = config.connections.min(settings.redis_max_connections);
-        config.connect_timeout = settings.redis_connection_timeout;
+        config.apply(settings, false);
         Ok(config)
     }
 
@@ -174,6 +207,29 @@ impl RedisConfig {
             RedisServer::Unix(path) => path.display().to_string(),
             RedisServer::Cluster(nodes) => join(nodes),
             RedisServer::Sentinel { sentinels, service, .. } => format!("{service}@{}", join(sentinels)),
+        }
+    }
+
+    /// The host, as spans tell it: of one server, of the first node of a cluster, of the first sentinel; or the path of
+    /// the unix socket.
+    pub(crate) fn host(&self) -> String {
+        match &self.server {
+            RedisServer::Unix(path) => path.display().to_string(),
+            _ => self.first().map(|(host, _)| host.clone()).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.first().map(|(_, port)| *port)
+    }
+
+    fn first(&self) -> Option<(&String, &u16)> {
+        match &self.server {
+            RedisServer::Single(host, port) => Some((host, port)),
+            RedisServer::Unix(_) => None,
+            RedisServer::Cluster(nodes) | RedisServer::Sentinel { sentinels: nodes, .. } => {
+                nodes.first().map(|(host, port)| (host, port))
+            }
         }
     }
 
@@ -230,6 +286,16 @@ impl RedisConfig {
             return bad("ttl", "a time to live is at least 1 ms; None keeps memories until deleted");
         }
         Ok(())
+    }
+}
+
+fn allowed_in_plaintext() -> Result<bool> {
+    match std::env::var(PLAINTEXT).as_deref().map(str::trim) {
+        Ok("true") => Ok(true),
+        Ok("false" | "") | Err(std::env::VarError::NotPresent) => Ok(false),
+        _ => Err(Error::new(ErrorKind::Config, "an environment variable has a value that is not understood")
+            .with_context("variable", PLAINTEXT)
+            .with_context("allowed", "true or false")),
     }
 }
 

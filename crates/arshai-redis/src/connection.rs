@@ -13,23 +13,28 @@ use arshai_core::{Error, ErrorKind, Result};
 use fred::{
     clients::Client,
     error::Error as ClientError,
-    interfaces::{ClientLike as _, ClusterInterface as _},
+    interfaces::ClientLike as _,
     socket2::TcpKeepalive,
     types::{
         Builder, ClusterHash, ConnectHandle, CustomCommand, Value,
-        config::{ClusterDiscoveryPolicy, Config, Options, Server, ServerConfig, TcpConfig, TlsConfig},
+        config::{Config, Options, Server, ServerConfig, TcpConfig, TlsConfig},
     },
 };
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 
-use crate::config::{RedisConfig, RedisServer};
+use crate::{
+    cluster::Node,
+    config::{RedisConfig, RedisServer},
+};
 
 /// Commands that may wait in one connection.
 const LONGEST_QUEUE: usize = 10_000;
+/// How long the server may take for one answer to the client's greetings. A server that ends the connection there is
+/// not always noticed by the client.
+const GREETING: Duration = Duration::from_secs(1);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How often a connection that is being opened is looked at, beside being told.
 const LOOK: Duration = Duration::from_millis(20);
-const REDIRECTIONS: u32 = 5;
 /// How much later than the client's own timeout an attempt is given up, should the client not keep it.
 const GRACE: Duration = Duration::from_millis(20);
 
@@ -41,7 +46,7 @@ pub(crate) struct Command {
     /// The hash slot of its key, for clusters.
     pub(crate) slot: Option<u16>,
     /// The node of a cluster it is for, if not the slot's.
-    pub(crate) node: Option<Server>,
+    pub(crate) node: Option<Node>,
 }
 
 impl Command {
@@ -61,24 +66,24 @@ pub(crate) fn slot(key: &str) -> u16 {
     fred::util::redis_keyslot(key.as_bytes())
 }
 
-/// An open connection (to a cluster: one to each node). Dropping it closes it.
+/// An open connection. Dropping it closes it.
 pub(crate) struct Connection {
     client: Client,
     router: ConnectHandle,
-    clustered: bool,
 }
 
 impl Connection {
-    /// Connects and sees that the server answers.
+    /// Connects to a node of a cluster, or to the server of the settings, and sees that it answers.
     pub(crate) async fn open(
         config: &RedisConfig,
+        node: Option<&Node>,
         tls: Option<TlsConfig>,
         within: Duration,
     ) -> Result<Self, ClientError> {
         let give_up = Instant::now() + within;
-        let client = build(config, tls, within)?;
+        let client = build(config, node, tls, within)?;
         let router = client.connect();
-        let mut this = Self { client, router, clustered: matches!(config.server, RedisServer::Cluster(_)) };
+        let mut this = Self { client, router };
         let connected = tokio::time::timeout(within, this.connected()).await;
         connected.map_err(|_elapsed| timed_out())??;
         let left = give_up.saturating_duration_since(Instant::now());
@@ -113,37 +118,27 @@ impl Connection {
     pub(crate) async fn send(&self, command: &Command, within: Duration) -> Result<Value, ClientError> {
         let within = within.max(Duration::from_millis(1));
         let options = Options {
-            // Each redirection counts as an attempt; nothing else is repeated, as there is no reconnect policy.
-            max_attempts: Some(if self.clustered { 1 + REDIRECTIONS } else { 1 }),
-            max_redirections: Some(REDIRECTIONS),
+            max_attempts: Some(1),
+            max_redirections: Some(0),
             timeout: Some(within),
-            cluster_node: command.node.clone(),
             ..Options::default()
         };
-        let hash = command.slot.map_or(ClusterHash::Random, ClusterHash::Custom);
-        let custom = CustomCommand::new_static(command.name, hash, false);
+        let custom = CustomCommand::new_static(command.name, ClusterHash::Random, false);
         let client = self.client.with_options(&options);
         let answer = client.custom::<Value, Value>(custom, command.args.clone());
         tokio::time::timeout(within + GRACE, answer).await.unwrap_or_else(|_elapsed| Err(timed_out()))
     }
 
-    /// The masters of a cluster, each with its first slot, in the order of those; empty for one server.
-    pub(crate) fn masters(&self) -> Vec<(u16, Server)> {
-        if !self.clustered {
-            return Vec::new();
-        }
-        let mut masters: Vec<(u16, Server)> = Vec::new();
-        if let Some(routing) = self.client.cached_cluster_state() {
-            let mut ranges: Vec<_> =
-                routing.slots().iter().map(|range| (range.start, &range.primary)).collect();
-            ranges.sort_by_key(|(start, _)| *start);
-            for (start, server) in ranges {
-                if !masters.iter().any(|(_, known)| known == server) {
-                    masters.push((start, server.clone()));
-                }
-            }
-        }
-        masters
+    /// The same for a command that the node takes although the slot is only on its way to it. Another caller's command
+    /// may come between the announcement and this one; the node then refuses this one.
+    pub(crate) async fn send_announced(
+        &self,
+        command: &Command,
+        within: Duration,
+    ) -> Result<Value, ClientError> {
+        let announcement = Command::anywhere("ASKING", Vec::new());
+        let (announced, answer) = join(self.send(&announcement, within), self.send(command, within)).await;
+        announced.and(answer)
     }
 
     /// Lets the server know, so that it need not find out by itself.
@@ -170,17 +165,25 @@ fn timed_out() -> ClientError {
     ClientError::new(fred::error::ErrorKind::Timeout, "no answer in time")
 }
 
-fn build(config: &RedisConfig, tls: Option<TlsConfig>, within: Duration) -> Result<Client, ClientError> {
-    let node = |(host, port): &(String, u16)| Server::new(host.as_str(), *port);
-    let server = match &config.server {
-        RedisServer::Single(host, port) => ServerConfig::new_centralized(host.as_str(), *port),
-        RedisServer::Unix(path) => ServerConfig::Unix { path: path.clone() },
-        RedisServer::Cluster(nodes) => ServerConfig::Clustered {
-            hosts: nodes.iter().map(node).collect(),
-            policy: ClusterDiscoveryPolicy::default(),
-        },
-        RedisServer::Sentinel { sentinels, service, username, password } => ServerConfig::Sentinel {
-            hosts: sentinels.iter().map(node).collect(),
+fn build(
+    config: &RedisConfig,
+    node: Option<&Node>,
+    tls: Option<TlsConfig>,
+    within: Duration,
+) -> Result<Client, ClientError> {
+    let sentinel = |(host, port): &(String, u16)| Server::new(host.as_str(), *port);
+    let server = match (node, &config.server) {
+        (Some(node), _) => ServerConfig::new_centralized(node.host.as_str(), node.port),
+        (None, RedisServer::Single(host, port)) => ServerConfig::new_centralized(host.as_str(), *port),
+        (None, RedisServer::Unix(path)) => ServerConfig::Unix { path: path.clone() },
+        (None, RedisServer::Cluster(_)) => {
+            return Err(ClientError::new(
+                fred::error::ErrorKind::Config,
+                "a cluster is reached by its nodes",
+            ));
+        }
+        (None, RedisServer::Sentinel { sentinels, service, username, password }) => ServerConfig::Sentinel {
+            hosts: sentinels.iter().map(sentinel).collect(),
             service_name: service.clone(),
             username: username.clone(),
             password: password.as_ref().map(|password| password.expose().to_owned()),
@@ -198,9 +201,8 @@ fn build(config: &RedisConfig, tls: Option<TlsConfig>, within: Duration) -> Resu
     let mut builder = Builder::from_config(settings);
     builder.with_connection_config(|connection| {
         connection.connection_timeout = within;
-        connection.internal_command_timeout = within;
+        connection.internal_command_timeout = within.min(GREETING);
         connection.max_command_attempts = 1;
-        connection.max_redirections = REDIRECTIONS;
         connection.max_command_buffer_len = LONGEST_QUEUE;
         connection.tcp = TcpConfig {
             nodelay: Some(true),

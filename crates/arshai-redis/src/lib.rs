@@ -25,11 +25,16 @@
 //! # }
 //! ```
 
+mod cluster;
 mod config;
 mod connection;
 mod memory;
+mod oddity;
+mod places;
+mod provider;
 mod reply;
 mod revision;
+mod route;
 mod scan;
 mod script;
 mod tls;
@@ -38,3 +43,4 @@ mod wire;
 
 pub use config::{RedisConfig, RedisServer, TtlPolicy};
 pub use memory::RedisMemory;
+pub use provider::provider;

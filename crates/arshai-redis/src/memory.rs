@@ -16,6 +16,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use crate::{
     config::{RedisConfig, TtlPolicy},
     connection::{Command, slot},
+    oddity,
     revision::Base,
     scan, script,
     wire::{Call, Wire},
@@ -292,8 +293,13 @@ impl MemoryStore for RedisMemory {
 }
 
 fn decode(name: &str, stored: &[u8]) -> Result<Versioned> {
-    let envelope =
-        Envelope::decode(stored).map_err(|error| error.with_context("key", name.escape_debug()))?;
+    let envelope = Envelope::decode(stored).map_err(|error| {
+        let error = error.with_context("key", name.escape_debug());
+        match oddity::named(stored) {
+            Some(named) => error.with_context("cause", named),
+            None => error,
+        }
+    })?;
     let revision = Base::of_stored(stored, &envelope.operations).revision();
     Ok(Versioned { memory: envelope.memory, revision })
 }

@@ -3,6 +3,8 @@
 use arshai_core::{Error, ErrorKind};
 use fred::error::{Error as ClientError, ErrorKind as ClientErrorKind};
 
+use crate::cluster::Redirect;
+
 /// What is known after an attempt failed.
 #[derive(Debug)]
 pub(crate) enum Verdict {
@@ -14,6 +16,8 @@ pub(crate) enum Verdict {
         /// Whether it needs another connection for that.
         elsewhere: bool,
     },
+    /// The server does not have the key's slot, another one does: nothing was changed.
+    Moved(Redirect),
     /// The server does not know the script.
     NoScript,
     /// No answer came: it may or may not have been executed.
@@ -25,6 +29,9 @@ pub(crate) fn judge(error: ClientError) -> Verdict {
     match server_word(error.details()) {
         Some("NOSCRIPT") => Verdict::NoScript,
         Some(word) => {
+            if let Some(redirect) = Redirect::read(error.details()) {
+                return Verdict::Moved(redirect);
+            }
             let (kind, message, again, elsewhere) = answered(word, error.details());
             refused(kind, message, again, elsewhere, error)
         }
@@ -40,11 +47,10 @@ fn server_word(details: &str) -> Option<&str> {
     if first != "ERR" {
         return Some(first);
     }
-    // Redis 6: "ERR Error running script (…): @user_script:4: -READONLY You can't write …"
-    let inner = details
-        .split_once("@user_script")
-        .and_then(|(_, rest)| rest.split_whitespace().find_map(|word| word.strip_prefix('-')))
-        .filter(|word| is_code(word));
+    // Redis 6: "ERR Error running script (…): @user_script:4: -READONLY You can't write …", or with no hyphen.
+    let inner = details.split_once("@user_script").and_then(|(_, rest)| {
+        rest.split_whitespace().take(3).map(|word| word.trim_start_matches('-')).find(|word| is_code(word))
+    });
     Some(inner.unwrap_or(first))
 }
 
@@ -58,7 +64,7 @@ fn answered(word: &str, details: &str) -> (ErrorKind, &'static str, bool, bool) 
             (Unavailable, "the server has lost its master or replicas", true, true)
         }
         "CLUSTERDOWN" => (Unavailable, "the cluster is down", true, true),
-        "MOVED" | "ASK" | "TRYAGAIN" => (Unavailable, "the key's slot is moving", true, true),
+        "MOVED" | "ASK" | "TRYAGAIN" => (Unavailable, "the key's slot is moving", true, false),
         "MISCONF" => (Unavailable, "the server cannot save its data and takes no writes", true, false),
         "OOM" => (
             Exhausted,
@@ -70,7 +76,7 @@ fn answered(word: &str, details: &str) -> (ErrorKind, &'static str, bool, bool) 
         "NOPERM" => (
             Unauthorized,
             "the user may not do this: it needs GET, SET, EVAL, EVALSHA, SCAN, UNLINK, PTTL, PEXPIRE, PERSIST, EXISTS \
-             and PING on the memory keys",
+             and PING on the memory keys, and WAIT when min_replicas is set",
             false,
             false,
         ),
@@ -101,10 +107,6 @@ fn unanswered(error: ClientError) -> Verdict {
         let message =
             "the server's certificate is not trusted: set ca_file, or use the name in the certificate";
         return refused(ErrorKind::Config, message, false, true, error);
-    }
-    if details.contains("Too many redirections") || details.contains("Too many failed write attempts") {
-        // With no reconnect policy the client counts only redirections, each of which the server refused.
-        return refused(ErrorKind::Unavailable, "the key's slot keeps moving", true, true, error);
     }
     match error.kind() {
         ClientErrorKind::Backpressure => {
@@ -150,7 +152,7 @@ mod tests {
     fn judged(kind: ClientErrorKind, details: &'static str) -> (Option<ErrorKind>, bool, bool) {
         match judge(ClientError::new(kind, details)) {
             Verdict::Refused { error, again, elsewhere } => (Some(error.kind()), again, elsewhere),
-            Verdict::NoScript | Verdict::Lost(_) => (None, false, false),
+            Verdict::Moved(_) | Verdict::NoScript | Verdict::Lost(_) => (None, false, false),
         }
     }
 
@@ -174,7 +176,7 @@ mod tests {
             ),
             ("OOM command not allowed when used memory > 'maxmemory'.", Exhausted, false, false),
             ("BUSY Redis is busy running a script.", Unavailable, true, false),
-            ("MOVED 3999 127.0.0.1:6381", Unavailable, true, true),
+            ("TRYAGAIN Multiple keys request during rehashing of slot", Unavailable, true, false),
             ("CLUSTERDOWN Hash slot not served", Unavailable, true, true),
             ("NOAUTH Authentication required.", Unauthorized, false, true),
             ("WRONGPASS invalid username-password pair", Unauthorized, false, true),
@@ -183,6 +185,12 @@ mod tests {
             ("ERR DB index is out of range", Config, false, false),
             ("ERR unknown command 'GETEX'", Unsupported, false, false),
             ("WRONGTYPE Operation against a key", Corrupt, false, false),
+            (
+                "ERR Error running script (call to f_1): @user_script:1: WRONGTYPE Operation against a key",
+                Corrupt,
+                false,
+                false,
+            ),
             ("ERR something new", Protocol, false, false),
         ] {
             assert_eq!(judged(ClientErrorKind::Unknown, reply), (Some(kind), again, elsewhere), "{reply}");

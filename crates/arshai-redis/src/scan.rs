@@ -4,9 +4,10 @@ use arshai_core::{
     Error, ErrorKind, Result,
     memory::{KeyPage, KeyPrefix, MemoryKey, PageRequest},
 };
-use fred::types::{Value, config::Server};
+use fred::types::Value;
 
 use crate::{
+    cluster::Node,
     connection::Command,
     wire::{Call, Wire},
 };
@@ -59,7 +60,7 @@ pub(crate) async fn page(
 
 /// Looks until the page is full, the set is through, or half of the time is over.
 pub(crate) async fn names(wire: &Wire, call: Call, prefix: &str, request: &PageRequest) -> Result<Names> {
-    let masters = wire.any_connection(call).await?.masters();
+    let masters = wire.masters(call).await?;
     let mut position = match &request.cursor {
         Some(cursor) => Some(resumed(Position::read(cursor)?, &masters)),
         None => Some(start(masters.first())),
@@ -95,7 +96,7 @@ pub(crate) async fn names(wire: &Wire, call: Call, prefix: &str, request: &PageR
     Ok(Names { names, next: position.map(|position| position.write()) })
 }
 
-fn start(master: Option<&(u16, Server)>) -> Position {
+fn start(master: Option<&(u16, Node)>) -> Position {
     Position {
         slot: master.map(|(slot, _)| *slot),
         server: master.map(|(_, server)| server.to_string()).unwrap_or_default(),
@@ -105,7 +106,7 @@ fn start(master: Option<&(u16, Server)>) -> Position {
 
 /// The same position, or the beginning of the part of the cluster it was in when another server has that part now: a
 /// cursor means nothing to another server.
-fn resumed(position: Position, masters: &[(u16, Server)]) -> Position {
+fn resumed(position: Position, masters: &[(u16, Node)]) -> Position {
     let Some(slot) = position.slot else { return position };
     let holder = masters.iter().rev().find(|(first, _)| *first <= slot).or(masters.first());
     match holder {
@@ -114,7 +115,7 @@ fn resumed(position: Position, masters: &[(u16, Server)]) -> Position {
     }
 }
 
-fn following(position: &Position, masters: &[(u16, Server)]) -> Option<Position> {
+fn following(position: &Position, masters: &[(u16, Node)]) -> Option<Position> {
     let slot = position.slot?;
     masters.iter().find(|(first, _)| *first > slot).map(|master| start(Some(master)))
 }
@@ -147,8 +148,8 @@ fn escape_glob(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn master(slot: u16, port: u16) -> (u16, Server) {
-        (slot, Server::new("h", port))
+    fn master(slot: u16, port: u16) -> (u16, Node) {
+        (slot, Node::new("h", port))
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use fred::types::Value;
 use sha1::{Digest as _, Sha1};
 
 /// Compare-and-set on bytes that the script does not look into (Redis' own JSON library corrupts numbers and empty
@@ -28,6 +29,11 @@ else
 end
 return {1}
 ";
+
+/// Whether this is the script's answer that it wrote nothing.
+pub(crate) fn is_refusal(answer: &Value) -> bool {
+    matches!(answer, Value::Array(parts) if matches!(parts.first(), Some(Value::Integer(0))))
+}
 
 /// The name under which a server knows the script once it has run.
 pub(crate) static COMPARE_AND_SET_SHA: LazyLock<String> =

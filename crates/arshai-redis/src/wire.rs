@@ -5,47 +5,45 @@
 use std::{
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
 use fred::types::{Value, config::TlsConfig};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field::Empty};
 
 use crate::{
-    config::RedisConfig,
+    cluster::{Cluster, Node, Redirect},
+    config::{RedisConfig, RedisServer},
     connection::{Command, Connection, closed, tls_of},
+    places::{Places, out_of_time},
     reply::{Verdict, judge},
+    route::Route,
     script,
 };
 
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// An attempt to connect is not given less than this while there is time.
-const LEAST_TO_CONNECT: Duration = Duration::from_secs(1);
+/// Redirections followed one after the other without waiting.
+const REDIRECTIONS: u32 = 5;
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How soon a command whose answer was lost is sent again for the first time, at most.
+const SOON: Duration = Duration::from_millis(10);
+/// How long the server is asked to wait for replicas at a time: what follows on the same connection waits too.
+const REPLICAS_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// The way to the server. Shared by all clones of the memory.
+/// The way to the servers. Shared by all clones of the memory.
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) config: RedisConfig,
-    tls: Option<TlsConfig>,
-    slots: Vec<Slot>,
-    turn: AtomicUsize,
+    pub(crate) tls: Option<TlsConfig>,
+    pub(crate) route: Route,
     closed: AtomicBool,
     /// Operations hold it shared, closing waits for it alone.
     running: tokio::sync::RwLock<()>,
-}
-
-/// A place for one connection.
-#[derive(Debug, Default)]
-struct Slot {
-    current: Mutex<Option<Arc<Connection>>>,
-    /// Held while connecting, so that one caller connects and the others wait for it.
-    connecting: tokio::sync::Mutex<()>,
 }
 
 /// One operation of the memory, as far as sending its commands goes.
@@ -69,15 +67,15 @@ impl Wire {
     pub(crate) fn new(config: RedisConfig) -> Result<Self> {
         config.validate()?;
         let tls = tls_of(&config)?;
-        let slots = (0..config.connections).map(|_| Slot::default()).collect();
-        Ok(Self {
-            config,
-            tls,
-            slots,
-            turn: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
-            running: tokio::sync::RwLock::new(()),
-        })
+        let route = match &config.server {
+            RedisServer::Cluster(nodes) => {
+                let seeds = nodes.iter().map(|(host, port)| Node::new(host, *port)).collect();
+                Route::Cluster(Cluster::new(seeds, config.connections))
+            }
+            _ => Route::One(Arc::new(Places::new(None, config.connections))),
+        };
+        let (closed, running) = (AtomicBool::new(false), tokio::sync::RwLock::new(()));
+        Ok(Self { config, tls, route, closed, running })
     }
 
     /// Runs one operation: refused when closed, and waited for by [`Wire::close`].
@@ -108,11 +106,12 @@ impl Wire {
         self.closed.store(true, Ordering::Release);
         let deadline = Deadline::current_or(self.config.timeout);
         let drained = tokio::time::timeout(deadline.remaining(), self.running.write()).await;
-        for slot in &self.slots {
-            let connection = slot.take();
-            if let Some(connection) = connection {
-                connection.quit(QUIT_TIMEOUT.min(deadline.remaining())).await;
-            }
+        let all = match &self.route {
+            Route::One(places) => vec![Arc::clone(places)],
+            Route::Cluster(cluster) => cluster.all_places(),
+        };
+        for places in all {
+            places.quit(QUIT_TIMEOUT.min(deadline.remaining())).await;
         }
         drained.map(|_| ()).map_err(|_elapsed| Deadline::error(operation, Effect::NotApplied))
     }
@@ -123,22 +122,40 @@ impl Wire {
     pub(crate) async fn run(&self, call: Call, command: &Command) -> Result<Answer> {
         let span = tracing::debug_span!(
             "redis",
-            "db.system.name" = "redis",
-            "db.operation.name" = command.name,
-            "db.namespace" = self.config.database,
-            "server.address" = %self.config.address(),
+            otel.kind = "client",
+            otel.name = command.name,
+            db.system.name = "redis",
+            db.operation.name = command.name,
+            db.namespace = %self.config.database,
+            server.address = %self.config.host(),
+            server.port = self.config.port(),
+            "error.type" = Empty,
         );
-        self.attempts(call, command).instrument(span).await
+        let answer = self.attempts(call, command).instrument(span.clone()).await;
+        if let Err(error) = &answer {
+            span.record("error.type", error.kind().name());
+        }
+        answer
     }
 
     async fn attempts(&self, call: Call, command: &Command) -> Result<Answer> {
         let mut lost = 0_u32;
         let mut refusals = 0_u32;
+        let mut redirections = 0_u32;
+        let mut redirect = None;
         let mut script_given = None;
         loop {
             let sent = script_given.as_ref().unwrap_or(command);
-            let (error, again) = match self.attempt(call, sent).await {
+            let (error, again) = match self.attempt(call, sent, lost > 0, redirect.take()).await {
                 Ok(value) => return Ok(Answer { value, lost }),
+                Err(Verdict::Moved(to)) => {
+                    redirections = redirections.saturating_add(1);
+                    if redirections % REDIRECTIONS != 0 {
+                        redirect = Some(to);
+                        continue;
+                    }
+                    (Error::new(ErrorKind::Unavailable, "the key's slot keeps moving"), true)
+                }
                 Err(Verdict::NoScript) if script_given.is_none() => {
                     script_given = Some(with_script(command));
                     continue;
@@ -153,7 +170,8 @@ impl Wire {
             refusals = refusals.saturating_add(1);
             // A write whose answer was lost is found out about until the deadline.
             let insist = lost > 0 && call.writes;
-            let wait = backoff(refusals);
+            let wait =
+                if lost == 1 && refusals == 1 { SOON.mul_f64(fastrand::f64()) } else { backoff(refusals) };
             let over = !again || (!insist && refusals > self.config.retries);
             if over || call.deadline.sleep(call.operation, wait).await.is_err() {
                 return Err(self.last_error(call, error, lost, refusals));
@@ -162,69 +180,65 @@ impl Wire {
         }
     }
 
-    async fn attempt(&self, call: Call, command: &Command) -> Result<Value, Verdict> {
-        let (slot, connection) = self.connection(call).await?;
+    /// `seen`: whether a server may have executed the command before.
+    async fn attempt(
+        &self,
+        call: Call,
+        command: &Command,
+        seen: bool,
+        redirect: Option<Redirect>,
+    ) -> Result<Value, Verdict> {
+        let announced = redirect.as_ref().is_some_and(|redirect| redirect.once);
+        let places = self.places(call, command, redirect).await?;
+        let connection = self.connection(&places, call, self.config.connect_timeout).await?;
         let within = self.config.command_timeout.min(call.deadline.remaining());
         if within.is_zero() {
             return Err(out_of_time(call));
         }
-        connection.send(command, within).await.map_err(|error| {
-            let verdict = judge(error);
-            if matches!(verdict, Verdict::Lost(_) | Verdict::Refused { elsewhere: true, .. }) {
-                slot.discard(&connection);
-            }
-            verdict
-        })
+        let answer = if announced {
+            connection.send_announced(command, within).await
+        } else {
+            connection.send(command, within).await
+        };
+        let value = answer.map_err(|error| self.judged(error, &places, &connection))?;
+        let written = call.writes && (seen || !script::is_refusal(&value));
+        if written && self.config.min_replicas > 0 {
+            self.replicated(call, &connection).await.map_err(|(error, elsewhere)| {
+                if elsewhere {
+                    self.give_up(&places, &connection);
+                }
+                // As if the answer had been lost: sent again it finds the write, or makes it on the new master.
+                Verdict::Lost(error)
+            })?;
+        }
+        Ok(value)
     }
 
-    /// An open connection; opens one when there is none, for everybody who waits for it.
-    async fn connection(&self, call: Call) -> Result<(&Slot, Arc<Connection>), Verdict> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len().max(1);
-        let Some(slot) = self.slots.get(turn) else { return Err(out_of_time(call)) };
-        if let Some(connection) = slot.open() {
-            return Ok((slot, connection));
-        }
-        let Ok(_connecting) = tokio::time::timeout(call.deadline.remaining(), slot.connecting.lock()).await
-        else {
-            return Err(out_of_time(call));
-        };
-        if let Some(connection) = slot.open() {
-            return Ok((slot, connection));
-        }
-        let left = call.deadline.remaining();
-        // The client can wait for ever when the server closes during its greetings; what then runs out must not be
-        // the whole time.
-        let within = self.config.connect_timeout.min((left / 3).max(LEAST_TO_CONNECT)).min(left);
-        if within.is_zero() {
-            return Err(out_of_time(call));
-        }
-        match Connection::open(&self.config, self.tls.clone(), within).await {
-            Ok(connection) => Ok((slot, slot.put(connection))),
-            // Whatever was lost while connecting, the command was not sent.
+    /// Waits until enough replicas hold what this connection has seen written.
+    async fn replicated(&self, call: Call, connection: &Connection) -> Result<(), (Error, bool)> {
+        let left = self.config.command_timeout.min(call.deadline.remaining());
+        let patience = REPLICAS_TIMEOUT.min(left).as_millis().max(1).to_string();
+        let most = self.config.min_replicas;
+        let wait = Command::anywhere("WAIT", vec![Value::from(most.to_string()), Value::from(patience)]);
+        match connection.send(&wait, left).await {
+            Ok(Value::Integer(replicas)) if replicas >= i64::from(most) => Ok(()),
+            Ok(_) => {
+                let error = Error::new(
+                    ErrorKind::Unavailable,
+                    "fewer replicas than min_replicas hold the write: look at the replicas, or lower min_replicas",
+                );
+                // A master that was replaced has no replicas; sentinels know who is master now.
+                Err((error, matches!(self.config.server, RedisServer::Sentinel { .. })))
+            }
             Err(error) => Err(match judge(error) {
-                Verdict::Lost(error) => Verdict::Refused {
-                    error: Error::new(ErrorKind::Unavailable, "the server cannot be reached")
-                        .with_source(error),
-                    again: true,
-                    elsewhere: false,
-                },
-                other => other,
+                Verdict::Refused { error, elsewhere, .. } => (error, elsewhere),
+                Verdict::Lost(error) => (error, true),
+                Verdict::NoScript | Verdict::Moved(_) => (Error::internal("waiting was redirected"), true),
             }),
         }
     }
 
-    /// Some open connection, for what only it knows.
-    pub(crate) async fn any_connection(&self, call: Call) -> Result<Arc<Connection>> {
-        match self.connection(call).await {
-            Ok((_, connection)) => Ok(connection),
-            Err(Verdict::Refused { error, .. } | Verdict::Lost(error)) => {
-                Err(self.last_error(call, error, 0, 1))
-            }
-            Err(Verdict::NoScript) => Err(Error::internal("connecting ran a script")),
-        }
-    }
-
-    fn last_error(&self, call: Call, error: Error, lost: u32, attempts: u32) -> Error {
+    pub(crate) fn last_error(&self, call: Call, error: Error, lost: u32, attempts: u32) -> Error {
         let error = if lost > 0 && call.writes {
             Error::new(
                 ErrorKind::OutcomeUnknown,
@@ -243,34 +257,6 @@ impl Wire {
     }
 }
 
-impl Slot {
-    fn open(&self) -> Option<Arc<Connection>> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(|connection| !connection.is_open()) {
-            *current = None;
-        }
-        current.clone()
-    }
-
-    fn put(&self, connection: Connection) -> Arc<Connection> {
-        let connection = Arc::new(connection);
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&connection));
-        connection
-    }
-
-    /// Takes no new commands on this connection; those under way end by themselves.
-    fn discard(&self, failed: &Arc<Connection>) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(|connection| Arc::ptr_eq(connection, failed)) {
-            *current = None;
-        }
-    }
-
-    fn take(&self) -> Option<Arc<Connection>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
 /// The same command with the script itself in place of its digest.
 fn with_script(command: &Command) -> Command {
     let mut full = command.clone();
@@ -279,11 +265,6 @@ fn with_script(command: &Command) -> Command {
         *first = Value::from(script::COMPARE_AND_SET);
     }
     full
-}
-
-fn out_of_time(call: Call) -> Verdict {
-    let error = Deadline::error(call.operation, Effect::NotApplied);
-    Verdict::Refused { error, again: false, elsewhere: false }
 }
 
 /// Full jitter over an exponentially growing window.

@@ -1,7 +1,7 @@
 //! What an assistant needs around a language model: a knowledge base, conversation memory, and an agent.
 //!
-//! This crate holds no code of its own: it re-exports the crates of the project behind features. Each of them can be
-//! taken alone.
+//! This crate re-exports the crates of the project behind features; each of them can be taken alone. Its own are
+//! [`Backends`], which opens them by name or URL, and [`Config`], which reads from the environment which to open.
 //!
 //! | feature | gives | default |
 //! |---|---|---|
@@ -10,11 +10,12 @@
 //! | `minilm` | `local::MiniLmEmbedder`: embeddings in this process | yes |
 //! | `kb-tool` | [`kb_tool`]: ingestion, search and the tool a model calls | yes |
 //! | `agent` | [`agent`]: one turn from message to reply, with memory and citations | yes |
+//! | `redis` | [`redis`]: conversation memory in Redis, single, Cluster or Sentinel | no |
 //! | `blocking` | `blocking`: every trait for programs without async | no |
 //! | `full` | all of these | no |
 //!
 //! Whatever is on, the contracts of `arshai-core` are at the root: [`memory`], [`vector`], [`chat`], [`embed`],
-//! [`tool`], [`filter`], [`wrap`], [`config`] and [`Error`].
+//! [`speech`], [`tool`], [`filter`], [`wrap`], [`config`], [`registry`] and [`Error`].
 //!
 //! # Examples
 //!
@@ -27,13 +28,16 @@
 )]
 //! ```
 
+mod backends;
+mod configuration;
+
 #[cfg(feature = "agent")]
 pub use arshai_agent as agent;
 #[cfg(feature = "blocking")]
 pub use arshai_core::blocking;
 pub use arshai_core::{
-    Deadline, Effect, Error, ErrorKind, Filter, Result, chat, config, embed, filter, memory, text, tool,
-    vector, wrap,
+    Deadline, Effect, Error, ErrorKind, Filter, Result, chat, config, embed, filter, memory, registry,
+    speech, text, tool, vector, wrap,
 };
 #[cfg(feature = "kb-tool")]
 pub use arshai_kb_tool as kb_tool;
@@ -41,8 +45,12 @@ pub use arshai_kb_tool as kb_tool;
 pub use arshai_local as local;
 #[cfg(feature = "minilm")]
 pub use arshai_local::{MiniLmConfig, MiniLmEmbedder, Weights};
+#[cfg(feature = "redis")]
+pub use arshai_redis as redis;
 #[cfg(feature = "sqlite")]
 pub use arshai_sqlite as sqlite;
+pub use backends::Backends;
+pub use configuration::{Config, InForce, Origin};
 
 /// What most programs import: `use arshai::prelude::*;`.
 pub mod prelude {
@@ -62,6 +70,8 @@ pub mod prelude {
     pub use arshai_local::ExtractiveModel;
     #[cfg(feature = "minilm")]
     pub use arshai_local::{MiniLmConfig, MiniLmEmbedder, Weights};
+    #[cfg(feature = "redis")]
+    pub use arshai_redis::{RedisConfig, RedisMemory};
     #[cfg(feature = "sqlite")]
     pub use arshai_sqlite::{SqliteConfig, SqliteFile};
 }

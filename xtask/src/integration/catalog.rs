@@ -27,19 +27,7 @@ pub(crate) struct Engine {
     pub(crate) services: &'static [Service],
 }
 
-/// Everything that is proved. A backend of a server joins so:
-///
-/// ```text
-/// Entry {
-///     package: "arshai-redis",
-///     binary: "engine",
-///     suites: &["memory", "vectors"],
-///     engines: &[
-///         Engine { name: "redis", services: &[Service::Redis] },
-///         Engine { name: "redis-cluster", services: &[Service::RedisCluster] },
-///     ],
-/// }
-/// ```
+/// Everything that is proved. A backend of a server joins with an entry of its own.
 pub(crate) const ENTRIES: &[Entry] = &[
     Entry {
         package: "arshai-conformance",
@@ -52,6 +40,18 @@ pub(crate) const ENTRIES: &[Entry] = &[
         binary: "it",
         suites: &["memory", "vectors"],
         engines: &[Engine { name: "sqlite", services: &[] }],
+    },
+    Entry {
+        package: "arshai-redis",
+        binary: "engine",
+        suites: &["memory"],
+        engines: &[
+            Engine { name: "redis", services: &[Service::Redis] },
+            Engine { name: "redis6", services: &[Service::Redis6] },
+            Engine { name: "redis-tls", services: &[Service::RedisTls] },
+            Engine { name: "redis-cluster", services: &[Service::RedisCluster] },
+            Engine { name: "redis-sentinel", services: &[Service::RedisSentinel] },
+        ],
     },
     Entry {
         package: "arshai-tests",

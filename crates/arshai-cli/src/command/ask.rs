@@ -17,14 +17,14 @@ use crate::{
     progress::Bar,
 };
 
-pub(crate) async fn ask(args: &args::Ask, backends: &Backends<'_>, printer: Printer) -> Outcome {
+pub(crate) async fn ask(args: &args::Ask, backends: &Backends, printer: Printer) -> Outcome {
     let question = text_or_stdin(&args.question)?;
     if question.trim().is_empty() {
         return Err(usage("the question is empty"));
     }
     // Everything that can be wrong with the command line, before any work.
     MemoryKey::new(&args.conversation).map_err(as_usage("--conversation"))?;
-    let model = backends.model()?;
+    let model = backends.model().await?;
     let need = if args.docs.is_empty() { Need::Search(None) } else { Need::Write };
     let knowledge = backends.knowledge(need).await?.base;
     let ingested =
@@ -62,7 +62,7 @@ async fn ingest_first(args: &args::Ask, knowledge: &KnowledgeBase, printer: Prin
 
 /// The agent over knowledge, memory and model that the flags name.
 pub(crate) async fn agent(
-    backends: &Backends<'_>,
+    backends: &Backends,
     model: Arc<dyn ChatModel>,
     knowledge: KnowledgeBase,
     filter: Option<Filter>,

@@ -17,9 +17,9 @@ use crate::{
 
 const MAX_LINE: u64 = 8 << 20;
 
-pub(crate) async fn chat(args: &args::Chat, backends: &Backends<'_>, printer: Printer) -> Outcome {
+pub(crate) async fn chat(args: &args::Chat, backends: &Backends, printer: Printer) -> Outcome {
     MemoryKey::new(&args.conversation).map_err(as_usage("--conversation"))?;
-    let model = backends.model()?;
+    let model = backends.model().await?;
     let agent =
         agent(backends, model, backends.knowledge(Need::Search(None)).await?.base, None, printer).await?;
     let interactive = io::stdin().is_terminal() && !printer.json;

@@ -12,7 +12,7 @@ use crate::{
     progress::Bar,
 };
 
-pub(crate) async fn ingest(args: &args::Ingest, backends: &Backends<'_>, printer: Printer) -> Outcome {
+pub(crate) async fn ingest(args: &args::Ingest, backends: &Backends, printer: Printer) -> Outcome {
     let knowledge = backends.knowledge(Need::Write).await?.base;
     let options = FileOptions::default().with_hidden(args.hidden).with_prune(args.prune);
     let bar = Bar::new(printer);

@@ -16,7 +16,7 @@ use crate::{
     output::Printer,
 };
 
-pub(crate) async fn memory(args: &args::Memory, backends: &Backends<'_>, printer: Printer) -> Outcome {
+pub(crate) async fn memory(args: &args::Memory, backends: &Backends, printer: Printer) -> Outcome {
     let store = backends.memory().await?;
     match args {
         args::Memory::List => {

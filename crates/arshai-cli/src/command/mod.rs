@@ -2,6 +2,7 @@
 
 mod ask;
 mod chat;
+mod config;
 mod ingest;
 mod memory;
 #[cfg(feature = "minilm")]
@@ -14,6 +15,7 @@ use arshai_core::Error;
 
 pub(crate) use ask::ask;
 pub(crate) use chat::chat;
+pub(crate) use config::config;
 pub(crate) use ingest::ingest;
 pub(crate) use memory::memory;
 #[cfg(feature = "minilm")]

@@ -5,8 +5,7 @@ use serde_json::json;
 
 use crate::{
     args,
-    backends::as_usage,
-    embedder::wrong_setting_or,
+    backends::{as_usage, wrong_setting_or},
     failure::{Failure, Outcome},
     local,
     output::Printer,

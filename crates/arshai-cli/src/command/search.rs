@@ -13,7 +13,7 @@ use crate::{
     output::{Printer, clean_line},
 };
 
-pub(crate) async fn search(args: &args::Search, backends: &Backends<'_>, printer: Printer) -> Outcome {
+pub(crate) async fn search(args: &args::Search, backends: &Backends, printer: Printer) -> Outcome {
     let mut options = SearchOptions::default();
     options.limit = args.limit as usize;
     options.mode = args.mode.map(|mode| match mode {

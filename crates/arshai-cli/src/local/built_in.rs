@@ -11,8 +11,6 @@ use arshai_local::{MiniLmConfig, MiniLmEmbedder, Progress, Weights};
 use super::download::Download;
 use crate::{embedder::Opened, output::Printer};
 
-pub(crate) const IS_BUILT_IN: bool = true;
-
 /// Opens the model, fetching it when it is not there. What is fetched is told `at_once`, or else when bytes come in.
 pub(crate) async fn open(printer: Printer, at_once: bool) -> Opened {
     let weights = match Weights::find()? {

@@ -9,9 +9,6 @@ mod download;
 pub(crate) use built_in::*;
 
 #[cfg(not(feature = "minilm"))]
-pub(crate) const IS_BUILT_IN: bool = false;
-
-#[cfg(not(feature = "minilm"))]
 pub(crate) async fn open(_printer: crate::output::Printer, _at_once: bool) -> crate::embedder::Opened {
     Err(arshai_core::Error::internal("the program was built without the local embedder"))
 }

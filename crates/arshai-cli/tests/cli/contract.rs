@@ -179,7 +179,9 @@ fn wrong_usage_exits_with_2_and_says_what_is_known() {
         (&["search", "x", "--limit", "0"], "limit"),
         (&["search", "x", "--filter", "a ="], "--filter"),
         (&["search", "x", "--store", "milvus://localhost:19530"], "feature `milvus`"),
+        #[cfg(not(feature = "redis"))]
         (&["memory", "list", "--memory", "redis://localhost"], "feature `redis`"),
+        (&["memory", "list", "--memory", "redis://:hunter2@localhost"], "ARSHAI_MEMORY"),
         (&["memory", "list", "--memory", "foo://x"], "known"),
         (&["ask", "x", "--model", "openai:gpt"], "feature `openai`"),
         (&["ask", ""], "empty"),

@@ -6,4 +6,4 @@ mod variable;
 
 pub use secret::Secret;
 pub use settings::Settings;
-pub use variable::Variable;
+pub use variable::{Secrecy, Variable};

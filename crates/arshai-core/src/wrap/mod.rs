@@ -1,4 +1,4 @@
-//! Retry, timeout and limit around any backend.
+//! Retry, timeout and limit around any backend; coalescing around an embedder.
 //!
 //! These wrappers are for third-party backends. arshai's own network backends retry inside, because they know what
 //! is safe to send again, and say so with [`Error::attempts`](crate::Error::attempts).
@@ -19,12 +19,14 @@
 //! ```
 
 mod backends;
+mod coalesce;
 mod limit;
 mod retry;
 mod timeout;
 
 use std::future::Future;
 
+pub use coalesce::{Coalesce, Gather};
 pub use limit::Limit;
 pub use retry::Retry;
 pub use timeout::Timeout;

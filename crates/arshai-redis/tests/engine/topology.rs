@@ -1,19 +1,33 @@
 //! Ways to reach a server, and who may.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use arshai_core::{
     ErrorKind,
     config::Secret,
     memory::{KeyPrefix, MemoryStore as _, MemoryStoreExt as _, PageRequest, Ttl},
 };
-use arshai_redis::RedisConfig;
+use arshai_redis::{RedisConfig, RedisServer};
 use tokio::{
     net::{TcpStream, UnixListener},
     task::JoinSet,
 };
 
-use crate::{config, key, memory, redis, server::command, variable};
+use crate::{
+    harness::{Test, tests},
+    key, memory,
+    server::command,
+    settings,
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    tests![
+        a_user_with_few_rights_can_do_everything_and_another_password_is_refused,
+        a_database_the_server_does_not_have_is_named,
+        databases_are_apart,
+        one_server_is_not_taken_for_a_cluster,
+    ]
+}
 
 /// Offers a server at a unix socket, until dropped.
 pub(crate) fn forward_unix(path: &Path, config: &RedisConfig) -> JoinSet<()> {
@@ -33,9 +47,8 @@ pub(crate) fn forward_unix(path: &Path, config: &RedisConfig) -> JoinSet<()> {
     forwarding
 }
 
-#[tokio::test]
 async fn a_user_with_few_rights_can_do_everything_and_another_password_is_refused() {
-    let mut config = redis();
+    let mut config = settings();
     let user = format!("it-{:016x}", fastrand::u64(..));
     let rights: [&[u8]; 17] = [
         b"ACL",
@@ -76,72 +89,29 @@ async fn a_user_with_few_rights_can_do_everything_and_another_password_is_refuse
     let error = memory(config.clone()).health().await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unauthorized, false), "{error}");
     assert!(!format!("{error:?}").contains("wrong\""), "{error:?}");
-    assert!(command(&redis(), &[b"ACL", b"DELUSER", user.as_bytes()]).await.starts_with(b":1"));
+    assert!(command(&settings(), &[b"ACL", b"DELUSER", user.as_bytes()]).await.starts_with(b":1"));
 }
 
-#[tokio::test]
 async fn a_database_the_server_does_not_have_is_named() {
-    let mut config = redis();
+    let mut config = settings();
     config.database = 200;
     let error = memory(config).health().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
 }
 
-#[tokio::test]
 async fn databases_are_apart() {
-    let mut config = redis();
+    let mut config = settings();
     let key = key("database");
     memory(config.clone()).update(&key, "zero").await.unwrap();
     config.database = 1;
     assert_eq!(memory(config).get(&key).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_server_signed_by_somebody_unknown_is_refused_at_once() {
-    let config = config("ARSHAI_TEST_REDIS_TLS_URL");
-    let error = memory(config.clone()).health().await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Config, 1), "{error}");
-    let mut trusted = config;
-    trusted.ca_file = Some(variable("ARSHAI_TEST_REDIS_TLS_CA").into());
-    memory(trusted).health().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_plain_address_of_a_tls_port_fails_within_its_time() {
-    let mut config = config("ARSHAI_TEST_REDIS_TLS_URL");
-    config.tls = false;
-    config.retries = 0;
-    config.connect_timeout = std::time::Duration::from_secs(1);
-    memory(config).health().await.unwrap_err();
-}
-
-#[tokio::test]
 async fn one_server_is_not_taken_for_a_cluster() {
-    let url = variable("ARSHAI_TEST_REDIS_URL").replace("redis://", "redis-cluster://");
-    let mut config = RedisConfig::from_url(&url).unwrap();
+    let mut config = settings();
+    let RedisServer::Single(host, port) = config.server else { panic!("{config:?}") };
+    config.server = RedisServer::Cluster(vec![(host, port)]);
     config.retries = 0;
     let error = memory(config).health().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Config | ErrorKind::Unavailable), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_lists_the_keys_of_all_its_nodes() {
-    let store = memory(config("ARSHAI_TEST_REDIS_CLUSTER_URL"));
-    let run = key("nodes").conversation().to_owned();
-    for number in 0..200 {
-        let key = arshai_core::memory::MemoryKey::new(format!("{run}-{number}")).unwrap();
-        store.update(&key, "x").await.unwrap();
-    }
-    let set = KeyPrefix::conversations(&run);
-    let (mut request, mut found) = (PageRequest { limit: 20, cursor: None }, BTreeSet::new());
-    loop {
-        let page = store.list(&set, &request).await.unwrap();
-        found.extend(page.keys);
-        match page.next {
-            Some(next) => request.cursor = Some(next),
-            None => break,
-        }
-    }
-    assert_eq!(found.len(), 200);
-    assert_eq!(store.delete_all(&set).await.unwrap(), 200);
 }

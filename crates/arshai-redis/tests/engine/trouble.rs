@@ -17,7 +17,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{at, key, memory};
+use crate::{
+    at,
+    harness::{Test, tests},
+    key, memory,
+};
 
 const LOADING: &str = "-LOADING Redis is loading the dataset in memory\r\n";
 const READONLY: &str = "-READONLY You can't write against a read only replica.\r\n";
@@ -33,6 +37,15 @@ const GREETINGS: [(&str, &str); 4] = [
     ("INFO", "$19\r\nredis_version:8.2.3\r\n"),
     ("SELECT", "+OK\r\n"),
 ];
+
+pub(crate) fn tests() -> Vec<Test> {
+    tests![
+        a_server_that_loads_or_is_busy_is_waited_for,
+        a_refusal_that_stays_ends_with_a_kind_and_nothing_applied,
+        a_server_that_takes_no_more_clients_or_no_stranger_is_named_as_such,
+        a_thousand_callers_connect_once,
+    ]
+}
 
 struct Scripted {
     port: u16,
@@ -107,7 +120,6 @@ async fn command_name(stream: &mut BufReader<TcpStream>) -> Option<String> {
     name
 }
 
-#[tokio::test]
 async fn a_server_that_loads_or_is_busy_is_waited_for() {
     let server = Scripted::start(None, &[LOADING, BUSY, READONLY]).await;
     let put = server.memory().put(&key("loading"), &Memory::new("x"), Precondition::Absent).await.unwrap();
@@ -115,7 +127,6 @@ async fn a_server_that_loads_or_is_busy_is_waited_for() {
     assert_eq!(server.heard("EVALSHA"), 4);
 }
 
-#[tokio::test]
 async fn a_refusal_that_stays_ends_with_a_kind_and_nothing_applied() {
     for (reply, kind, sent) in [
         (LOADING, ErrorKind::Unavailable, 4),
@@ -136,7 +147,6 @@ async fn a_refusal_that_stays_ends_with_a_kind_and_nothing_applied() {
     }
 }
 
-#[tokio::test]
 async fn a_server_that_takes_no_more_clients_or_no_stranger_is_named_as_such() {
     for (greeting, kind) in [
         (MAX_CLIENTS, ErrorKind::Exhausted),
@@ -151,7 +161,6 @@ async fn a_server_that_takes_no_more_clients_or_no_stranger_is_named_as_such() {
     }
 }
 
-#[tokio::test]
 async fn a_thousand_callers_connect_once() {
     let server = Scripted::start(None, &[]).await;
     let store = server.memory();

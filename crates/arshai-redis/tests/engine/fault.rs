@@ -1,7 +1,6 @@
 //! Broken connections.
 
 use std::{
-    collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
@@ -13,16 +12,40 @@ use arshai_core::{
     memory::{Memory, MemoryKey, MemoryStore as _, MemoryStoreExt as _, Precondition},
 };
 use arshai_redis::{RedisConfig, RedisMemory};
+use tokio::task::JoinSet;
 
-use crate::{MINUTE, at, key, memory, redis, server::command, upstream};
+use crate::{
+    MINUTE,
+    appends::{Appender, SLACK, settle},
+    at,
+    harness::{Test, tests},
+    key, memory,
+    server::command,
+    settings,
+};
 
-const WRITES: usize = 200;
-/// How much later than its deadline a call may return on a loaded machine.
-const SLACK: Duration = Duration::from_secs(5);
+const WRITES: usize = 100;
+/// Answers to writes that are lost in the test of that.
+const CUTS: usize = 1_000;
+const WRITERS: usize = 8;
+
+pub(crate) fn tests() -> Vec<Test> {
+    tests![
+        a_thousand_writes_whose_answer_is_lost_are_all_found_out_about,
+        no_turn_is_stored_twice_or_lost_when_any_answer_is_lost,
+        writers_that_race_find_out_about_their_lost_replies,
+        resets_at_any_byte_of_a_request_or_reply_are_survived,
+        silence_ends_at_the_deadline_and_is_recovered_from,
+        a_write_met_with_silence_is_of_unknown_outcome,
+        a_server_that_goes_and_returns_is_found_again_with_no_call_between,
+        a_caller_who_goes_away_while_connecting_hinders_nobody,
+        a_storm_of_client_kill_loses_and_doubles_nothing,
+    ]
+}
 
 async fn proxied(change: impl FnOnce(&mut RedisConfig)) -> (FaultProxy, RedisMemory) {
-    let config = redis();
-    let proxy = FaultProxy::start(upstream(&config).as_str()).await.unwrap();
+    let config = settings();
+    let proxy = FaultProxy::start(config.address()).await.unwrap();
     let mut config = at(config, proxy.port());
     change(&mut config);
     (proxy, memory(config))
@@ -35,97 +58,82 @@ fn patient(config: &mut RedisConfig) {
     config.connect_timeout = Duration::from_millis(300);
 }
 
-/// How often each token stands in the memory.
-async fn counted(key: &MemoryKey) -> BTreeMap<String, usize> {
-    let text = memory(redis()).retrieve(key).await.unwrap().map(|memory| memory.text).unwrap_or_default();
-    let mut counts = BTreeMap::new();
-    for token in text.split_whitespace() {
-        *counts.entry(token.to_owned()).or_default() += 1;
+async fn append_all(store: &RedisMemory, key: &MemoryKey) -> Appender {
+    let mut appender = Appender::new("n", MINUTE);
+    while appender.calls() < WRITES {
+        appender.append(store, key).await;
     }
-    counts
+    appender
 }
 
-/// Appends tokens one after the other; which were acknowledged, and which have an unknown outcome.
-async fn append_all(store: &RedisMemory, key: &MemoryKey) -> (Vec<String>, Vec<String>) {
-    let (mut acknowledged, mut unknown) = (Vec::new(), Vec::new());
-    for number in 0..WRITES {
-        let token = format!("n{number}");
-        let append = store.update_with(key, |old| {
-            let text = old.map_or("", |memory| memory.text.as_str());
-            Ok(Memory::new(format!("{text} {token}")))
+/// The proxy ends the connection when the server's answer to the write comes, for every second write at random.
+async fn a_thousand_writes_whose_answer_is_lost_are_all_found_out_about() {
+    let mut tasks = JoinSet::new();
+    for seed in 0..WRITERS {
+        tasks.spawn(async move {
+            let (proxy, store) = proxied(patient).await;
+            let key = key("cut");
+            store.health().await.unwrap();
+            let mut appender = Appender::new("n", MINUTE);
+            let mut random = fastrand::Rng::with_seed(seed as u64);
+            let mut cut = 0;
+            while cut < CUTS / WRITERS {
+                appender
+                    .append_after(&store, &key, || {
+                        if random.bool() {
+                            cut += 1;
+                            let lose = Fault::lose_reply();
+                            proxy.next_request(if random.bool() { lose } else { lose.by_close() });
+                        }
+                    })
+                    .await;
+            }
+            let kept =
+                settle("answers lost", std::slice::from_ref(&appender), &memory(settings()), &key).await;
+            assert_eq!(
+                kept,
+                appender.calls(),
+                "one writer can find out about every write: {:?}",
+                appender.errors
+            );
+            proxy.stats().lost_replies
         });
-        match Deadline::after(MINUTE).scope(append).await {
-            Ok(_) => acknowledged.push(token),
-            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => unknown.push(token),
-            // A read that failed: nothing was written.
-            Err(error) => assert_eq!(error.effect(), Effect::NotApplied, "{error}"),
-        }
     }
-    (acknowledged, unknown)
+    let lost: u64 = tasks.join_all().await.into_iter().sum();
+    println!("{lost} answers to writes lost, all of them found out about");
+    assert!(lost >= CUTS as u64, "{lost}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_turn_is_stored_twice_or_lost_when_replies_are_lost() {
+async fn no_turn_is_stored_twice_or_lost_when_any_answer_is_lost() {
     let (proxy, store) = proxied(patient).await;
     let key = key("lost");
     store.health().await.unwrap();
     // Reads and writes, the greetings of new connections among them, each with the same chance.
     proxy.plan(Plan::seeded(7).probability(0.15, [Fault::lose_reply(), Fault::lose_reply().by_close()]));
-    let (acknowledged, unknown) = append_all(&store, &key).await;
-    let counts = counted(&key).await;
-    println!(
-        "{WRITES} appends: {} acknowledged, {} unknown, {} replies lost, {} present",
-        acknowledged.len(),
-        unknown.len(),
-        proxy.stats().lost_replies,
-        counts.len()
-    );
-    assert!(proxy.stats().lost_replies > 20, "the plan did too little");
+    let appender = append_all(&store, &key).await;
+    println!("{} replies lost", proxy.stats().lost_replies);
+    assert!(proxy.stats().lost_replies > 10, "the plan did too little");
     proxy.until(|stats| stats.open <= 1).await.expect("connections given up are closed");
-    assert!(counts.values().all(|times| *times == 1), "stored twice: {counts:?}");
-    for token in &acknowledged {
-        assert!(counts.contains_key(token), "{token} was acknowledged and is not there");
-    }
-    for token in counts.keys() {
-        assert!(
-            acknowledged.contains(token) || unknown.contains(token),
-            "{token} was reported lost and is there"
-        );
-    }
-    assert_eq!((acknowledged.len(), unknown.len()), (WRITES, 0), "one writer can find out about every write");
+    assert_eq!(settle("any answer lost", &[appender], &memory(settings()), &key).await, WRITES);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_that_race_find_out_about_their_lost_replies() {
     let (proxy, store) = proxied(patient).await;
     let key = key("race-lost");
     store.health().await.unwrap();
     proxy.plan(Plan::seeded(11).probability(0.1, [Fault::lose_reply()]));
-    let healthy = memory(redis());
-    let other = async {
-        for number in 0..WRITES {
-            let append = healthy.update_with(&key, |old| {
-                let text = old.map_or("", |memory| memory.text.as_str());
-                Ok(Memory::new(format!("{text} m{number}")))
-            });
-            Deadline::after(MINUTE).scope(append).await.unwrap();
+    let healthy = memory(settings());
+    let mut other = Appender::new("m", MINUTE);
+    let rival = async {
+        while other.calls() < WRITES {
+            other.append(&healthy, &key).await;
         }
     };
-    let ((acknowledged, unknown), ()) = tokio::join!(append_all(&store, &key), other);
-    let counts = counted(&key).await;
-    println!("{} acknowledged, {} unknown, {} present", acknowledged.len(), unknown.len(), counts.len());
-    assert!(counts.values().all(|times| *times == 1), "stored twice: {counts:?}");
-    assert!(acknowledged.iter().all(|token| counts.contains_key(token)), "an acknowledged write is missing");
-    for token in counts.keys().filter(|token| token.starts_with('n')) {
-        assert!(
-            acknowledged.contains(token) || unknown.contains(token),
-            "{token} was reported lost and is there"
-        );
-    }
-    assert_eq!(counts.keys().filter(|token| token.starts_with('m')).count(), WRITES);
+    let (appender, ()) = tokio::join!(append_all(&store, &key), rival);
+    assert_eq!(other.acknowledged.len(), WRITES);
+    settle("two writers", &[appender, other], &healthy, &key).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resets_at_any_byte_of_a_request_or_reply_are_survived() {
     let (proxy, store) = proxied(patient).await;
     let key = key("reset");
@@ -134,15 +142,12 @@ async fn resets_at_any_byte_of_a_request_or_reply_are_survived() {
         [Direction::ToServer, Direction::ToClient].map(|direction| Fault::cut_after(direction, bytes))
     });
     proxy.plan(Plan::seeded(3).probability(0.15, faults));
-    let (acknowledged, unknown) = append_all(&store, &key).await;
-    let counts = counted(&key).await;
-    println!("{} acknowledged, {} cut, {} present", acknowledged.len(), proxy.stats().cut, counts.len());
-    assert!(proxy.stats().cut > 20, "the plan did too little");
-    assert!(counts.values().all(|times| *times == 1), "stored twice: {counts:?}");
-    assert_eq!((acknowledged.len(), unknown.len(), counts.len()), (WRITES, 0, WRITES));
+    let appender = append_all(&store, &key).await;
+    println!("{} connections cut", proxy.stats().cut);
+    assert!(proxy.stats().cut > 10, "the plan did too little");
+    assert_eq!(settle("resets", &[appender], &memory(settings()), &key).await, WRITES);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silence_ends_at_the_deadline_and_is_recovered_from() {
     for fault in [Fault::stall(), Fault::black_hole()] {
         let (proxy, store) = proxied(|config| {
@@ -175,7 +180,6 @@ async fn silence_ends_at_the_deadline_and_is_recovered_from() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_met_with_silence_is_of_unknown_outcome() {
     let (proxy, store) = proxied(|config| {
         config.timeout = Duration::from_millis(600);
@@ -190,7 +194,6 @@ async fn a_write_met_with_silence_is_of_unknown_outcome() {
     assert_eq!((error.kind(), error.effect()), (ErrorKind::OutcomeUnknown, Effect::Unknown), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_goes_and_returns_is_found_again_with_no_call_between() {
     let (proxy, store) = proxied(|config| config.retries = 1).await;
     let key = key("down");
@@ -208,7 +211,6 @@ async fn a_server_that_goes_and_returns_is_found_again_with_no_call_between() {
     assert_eq!(store.retrieve(&key).await.unwrap().unwrap().text, "before");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_who_goes_away_while_connecting_hinders_nobody() {
     let (proxy, store) = proxied(|_| ()).await;
     proxy.set(Fault::stall()).await.unwrap();
@@ -219,9 +221,8 @@ async fn a_caller_who_goes_away_while_connecting_hinders_nobody() {
     store.update(&key, "x").await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_client_kill_loses_and_doubles_nothing() {
-    let mut config = redis();
+    let mut config = settings();
     let user = format!("it-{:016x}", fastrand::u64(..));
     let rights: [&[u8]; 7] = [b"ACL", b"SETUSER", user.as_bytes(), b"on", b">pw", b"~*", b"+@all"];
     assert!(command(&config, &rights).await.starts_with(b"+OK"));
@@ -232,22 +233,20 @@ async fn a_storm_of_client_kill_loses_and_doubles_nothing() {
     let killed = AtomicUsize::new(0);
     let kill = async {
         loop {
-            let answer = command(&redis(), &[b"CLIENT", b"KILL", b"USER", user.as_bytes()]).await;
+            let answer = command(&settings(), &[b"CLIENT", b"KILL", b"USER", user.as_bytes()]).await;
             if !answer.starts_with(b":0") {
                 killed.fetch_add(1, Ordering::Relaxed);
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let (acknowledged, unknown) = tokio::select! {
+    let appender = tokio::select! {
         done = append_all(&store, &key) => done,
         () = kill => unreachable!("it goes on for ever"),
     };
-    let counts = counted(&key).await;
     let killed = killed.into_inner();
-    println!("{} acknowledged, {} present, {killed} kills", acknowledged.len(), counts.len());
+    println!("{killed} kills");
     assert!(killed > 5, "too few connections were killed");
-    assert!(counts.values().all(|times| *times == 1), "stored twice: {counts:?}");
-    assert_eq!((acknowledged.len(), unknown.len(), counts.len()), (WRITES, 0, WRITES));
-    assert!(command(&redis(), &[b"ACL", b"DELUSER", user.as_bytes()]).await.starts_with(b":1"));
+    assert_eq!(settle("CLIENT KILL", &[appender], &memory(settings()), &key).await, WRITES);
+    assert!(command(&settings(), &[b"ACL", b"DELUSER", user.as_bytes()]).await.starts_with(b":1"));
 }

@@ -9,10 +9,22 @@ use arshai_core::{
 use arshai_redis::RedisConfig;
 use tokio::task::JoinSet;
 
-use crate::{MINUTE, config, key, memory, redis};
+use crate::{
+    MINUTE,
+    harness::{Test, tests},
+    key, memory, settings,
+};
 
 const WRITERS: usize = 8;
 const WRITES: usize = 200;
+
+pub(crate) fn everywhere() -> Vec<Test> {
+    tests![appends_of_eight_writers_to_one_conversation_are_all_kept]
+}
+
+pub(crate) fn single() -> Vec<Test> {
+    tests![a_thousand_conversations_at_once_meet_no_error]
+}
 
 async fn appends_are_all_kept(config: RedisConfig) {
     let key = key("race");
@@ -49,19 +61,12 @@ async fn appends_are_all_kept(config: RedisConfig) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn appends_of_eight_writers_to_one_conversation_are_all_kept() {
-    appends_are_all_kept(redis()).await;
+    appends_are_all_kept(settings()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn appends_of_eight_writers_in_a_cluster_are_all_kept() {
-    appends_are_all_kept(config("ARSHAI_TEST_REDIS_CLUSTER_URL")).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_conversations_at_once_meet_no_error() {
-    let store = Arc::new(memory(redis()));
+    let store = Arc::new(memory(settings()));
     let mut tasks = JoinSet::new();
     for _ in 0..1_000 {
         let store = Arc::clone(&store);

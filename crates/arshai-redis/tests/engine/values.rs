@@ -1,50 +1,38 @@
 //! What stands in the server, and what is refused.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arshai_core::{
     ErrorKind,
-    memory::{Memory, MemoryStore as _, MemoryStoreExt as _, Precondition, Put, Ttl},
+    memory::{KeyPrefix, Memory, MemoryStore as _, MemoryStoreExt as _, PageRequest, Precondition, Put, Ttl},
 };
 use arshai_redis::{RedisConfig, TtlPolicy};
-use serde_json::{Map, json};
 
-use crate::{at, key, memory, redis, server::command};
+use crate::{
+    at,
+    harness::{Test, tests},
+    key, memory,
+    server::command,
+    settings,
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    tests![
+        a_corrupt_value_is_an_error_that_names_the_key_and_can_be_replaced,
+        a_key_of_another_type_is_an_error_that_names_the_key,
+        a_value_above_the_limit_is_refused_and_nothing_is_sent,
+        ttl_policies_begin_the_time_when_they_say,
+        a_conversation_that_is_read_outlives_its_time_and_one_that_is_not_ends,
+        a_forgotten_script_is_given_again,
+        nobody_listening_is_an_error_and_not_an_empty_memory,
+        encrypting_to_a_plain_server_fails_instead_of_talking_plainly,
+    ]
+}
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-#[tokio::test]
-async fn a_value_python_wrote_is_read_and_changed_and_keeps_its_json() {
-    let (config, key) = (redis(), key("python"));
-    let store = memory(config.clone());
-    let value = br#"{"data": {"working_memory": "hi"}, "metadata": {"empty": [], "n": 12345678901234567}, "created_at": "2026-01-01T10:00:00.5", "last_update": "2026-01-01T10:00:00.5"}"#;
-    command(&config, &[b"SETEX", key.stored().as_bytes(), b"43200", value]).await;
-    let read = store.get(&key).await.unwrap().unwrap();
-    assert_eq!(read.memory.text, "hi");
-    store.update(&key, "hi there").await.unwrap();
-    let raw = command(&config, &[b"GET", key.stored().as_bytes()]).await;
-    let raw = String::from_utf8(raw).unwrap();
-    let stored: serde_json::Value =
-        serde_json::from_str(raw.split_once("\r\n").unwrap().1.trim_end()).unwrap();
-    assert_eq!(stored["data"]["working_memory"], json!("hi there"));
-    assert_eq!(stored["metadata"], json!({"empty": [], "n": 12_345_678_901_234_567_i64}));
-}
-
-#[tokio::test]
-async fn python_writing_between_read_and_write_is_a_conflict() {
-    let (config, key) = (redis(), key("between"));
-    let store = memory(config.clone());
-    let first = store.store(&key, "ours", Map::new()).await.unwrap();
-    let python = br#"{"data": {"working_memory": "theirs"}, "metadata": {}, "created_at": "2026-01-01T10:00:00", "last_update": "2026-01-01T10:00:00"}"#;
-    command(&config, &[b"SETEX", key.stored().as_bytes(), b"43200", python]).await;
-    let put = store.put(&key, &Memory::new("lost"), Precondition::Matches(first.revision)).await.unwrap();
-    let Put::Conflict(Some(winner)) = put else { panic!("{put:?}") };
-    assert_eq!(winner.memory.text, "theirs");
-}
-
-#[tokio::test]
 async fn a_corrupt_value_is_an_error_that_names_the_key_and_can_be_replaced() {
-    let (config, key) = (redis(), key("corrupt"));
+    let (config, key) = (settings(), key("corrupt"));
     let store = memory(config.clone());
     command(&config, &[b"SET", key.stored().as_bytes(), b"{\"data\":"]).await;
     let error = store.get(&key).await.unwrap_err();
@@ -55,9 +43,8 @@ async fn a_corrupt_value_is_an_error_that_names_the_key_and_can_be_replaced() {
     assert_eq!(store.retrieve(&key).await.unwrap().unwrap().text, "new");
 }
 
-#[tokio::test]
 async fn a_key_of_another_type_is_an_error_that_names_the_key() {
-    let (config, key) = (redis(), key("type"));
+    let (config, key) = (settings(), key("type"));
     let store = memory(config.clone());
     command(&config, &[b"RPUSH", key.stored().as_bytes(), b"x"]).await;
     for error in [
@@ -69,9 +56,8 @@ async fn a_key_of_another_type_is_an_error_that_names_the_key() {
     }
 }
 
-#[tokio::test]
 async fn a_value_above_the_limit_is_refused_and_nothing_is_sent() {
-    let mut config = redis();
+    let mut config = settings();
     config.max_value_bytes = 2_000;
     let (store, key) = (memory(config), key("large"));
     let put = store.put(&key, &Memory::new("x".repeat(2_000)), Precondition::Any).await;
@@ -80,14 +66,13 @@ async fn a_value_above_the_limit_is_refused_and_nothing_is_sent() {
     assert_eq!(store.capabilities().max_value_bytes, Some(2_000));
 }
 
-#[tokio::test]
 async fn ttl_policies_begin_the_time_when_they_say() {
     for (policy, after_write, after_read) in [
         (TtlPolicy::Fixed, false, false),
         (TtlPolicy::SlidingOnWrite, true, false),
         (TtlPolicy::SlidingOnRead, true, true),
     ] {
-        let mut config = redis();
+        let mut config = settings();
         config.ttl_policy = policy;
         let (store, key) = (memory(config), key("policy"));
         let long = async || {
@@ -112,9 +97,42 @@ async fn ttl_policies_begin_the_time_when_they_say() {
     }
 }
 
-#[tokio::test]
+async fn a_conversation_that_is_read_outlives_its_time_and_one_that_is_not_ends() {
+    const TTL: Duration = Duration::from_secs(3);
+    let mut config = settings();
+    config.ttl = Some(TTL);
+    config.ttl_policy = TtlPolicy::SlidingOnRead;
+    let store = memory(config);
+    let (kept, left) = (key("kept"), key("left"));
+    store.update(&kept, "kept").await.unwrap();
+    store.update(&left, "left").await.unwrap();
+    let began = Instant::now();
+    while began.elapsed() < 3 * TTL / 2 {
+        tokio::time::sleep(TTL / 20).await;
+        assert_eq!(
+            store.retrieve(&kept).await.unwrap().unwrap().text,
+            "kept",
+            "it is read before its time is over"
+        );
+    }
+    // Asking for the time left is no read.
+    assert_eq!(store.ttl(&left).await.unwrap(), None);
+    assert_eq!(store.get(&left).await.unwrap(), None);
+    let Some(Ttl::Remaining(remaining)) = store.ttl(&kept).await.unwrap() else { panic!("it has an end") };
+    assert!(remaining <= TTL, "{remaining:?}");
+    assert!(
+        store
+            .list(&KeyPrefix::conversations(kept.conversation()), &PageRequest::default())
+            .await
+            .unwrap()
+            .keys
+            .len()
+            == 1
+    );
+}
+
 async fn a_forgotten_script_is_given_again() {
-    let (config, key) = (redis(), key("script"));
+    let (config, key) = (settings(), key("script"));
     let store = memory(config.clone());
     store.update(&key, "one").await.unwrap();
     command(&config, &[b"SCRIPT", b"FLUSH"]).await;
@@ -122,7 +140,6 @@ async fn a_forgotten_script_is_given_again() {
     assert_eq!(store.retrieve(&key).await.unwrap().unwrap().text, "two");
 }
 
-#[tokio::test]
 async fn nobody_listening_is_an_error_and_not_an_empty_memory() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -137,9 +154,8 @@ async fn nobody_listening_is_an_error_and_not_an_empty_memory() {
     assert_eq!((put.kind(), put.effect()), (ErrorKind::Unavailable, arshai_core::Effect::NotApplied));
 }
 
-#[tokio::test]
 async fn encrypting_to_a_plain_server_fails_instead_of_talking_plainly() {
-    let mut config = redis();
+    let mut config = settings();
     config.tls = true;
     config.retries = 0;
     config.connect_timeout = Duration::from_secs(1);
