@@ -54,6 +54,12 @@ pub(crate) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        package: "arshai-cli",
+        binary: "servers",
+        suites: &[],
+        engines: &[Engine { name: "program + redis", services: &[Service::Redis] }],
+    },
+    Entry {
         package: "arshai-tests",
         binary: "across",
         suites: &[],

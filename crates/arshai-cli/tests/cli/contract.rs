@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::{Program, keys};
+use crate::program::{Program, Run, keys};
 
 const MOON: &str = "# The Moon\n\nThe moon orbits the earth in about twenty-seven days.\n";
 const BREAD: &str = "# Bread\n\nSourdough bread needs a starter of flour and water.\n";
@@ -257,4 +257,32 @@ fn programs_are_told_what_people_are_told() {
     let run = program.run(&["search", "moon", "--json"]);
     let note: Value = serde_json::from_str(run.stderr.trim()).unwrap_or_else(|_| panic!("{run:?}"));
     assert!(note["note"].is_string());
+}
+
+#[test]
+fn config_shows_what_is_in_force_where_it_comes_from_and_no_secret() {
+    let program = Program::new();
+    let mut command = program.command(&["config", "--json", "--store", "sqlite://x.db"]);
+    command.env("ARSHAI_MEMORY", "redis://user:hunter2@db.example/3").env("OPENAI_REQUEST_TIMEOUT", "2.5");
+    let run = Run::of(&command.output().unwrap());
+    assert!(!run.stdout.contains("hunter2"), "{run:?}");
+    let settings = run.json();
+    let told = |name: &str| {
+        let all = settings["settings"].as_array().unwrap();
+        let one = all.iter().find(|setting| setting["name"] == name).unwrap();
+        (one["value"].as_str().unwrap().to_owned(), one["origin"].as_str().unwrap().to_owned())
+    };
+    for (name, value, origin) in [
+        ("ARSHAI_STORE", "sqlite://x.db", "flag"),
+        ("ARSHAI_MEMORY", "redis://***@db.example/3", "environment"),
+        ("OPENAI_REQUEST_TIMEOUT", "2.5", "environment"),
+        ("REDIS_MAX_CONNECTIONS", "20", "default"),
+    ] {
+        assert_eq!(told(name), (value.to_owned(), origin.to_owned()));
+    }
+    let text = program.run(&["config"]).stdout;
+    assert!(text.contains("ARSHAI_DATA = data (flag)"), "{text}");
+    let mut command = program.command(&["memory", "list"]);
+    let bad = Run::of(&command.env("ENABLE_ASYNC_OPERATIONS", "maybe").output().unwrap());
+    bad.assert_fails(2, "ENABLE_ASYNC_OPERATIONS");
 }

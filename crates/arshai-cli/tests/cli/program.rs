@@ -48,7 +48,7 @@ impl Program {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_arshai"));
         command.current_dir(self.path()).args(["--data", "data"]).args(arguments).stdin(Stdio::null());
-        for variable in ["STORE", "MEMORY", "MODEL", "MODEL_DIR", "MODEL_URL", "DATA", "LOG"] {
+        for variable in ["STORE", "MEMORY", "MODEL", "MODEL_DIR", "MODEL_URL", "DATA", "LOG", "COLLECTION"] {
             command.env_remove(format!("ARSHAI_{variable}"));
         }
         // What is not about embedding must not take its time.
