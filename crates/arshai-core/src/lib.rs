@@ -6,6 +6,7 @@
 //! * [`speech`]: speech to text and back
 //! * [`Filter`]: typed filters, parsed from a subset of Milvus's expression syntax
 //! * [`wrap`]: retry, timeout and limit for third-party backends
+//! * [`transfer`]: collections and memories from one backend to another
 //! * [`blocking`]: every trait for programs without async
 //! * [`config`]: settings from the environment
 //! * [`registry`]: backends by name or URL
@@ -24,6 +25,7 @@ pub mod registry;
 pub mod speech;
 pub mod text;
 pub mod tool;
+pub mod transfer;
 pub mod vector;
 pub mod wrap;
 

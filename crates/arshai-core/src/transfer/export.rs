@@ -1,0 +1,164 @@
+//! Out.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use futures_core::Stream;
+use futures_util::stream;
+use serde_json::Value;
+
+use super::line::{Line, Totals, VERSION};
+use crate::{
+    Error, ErrorKind, Result,
+    memory::{Envelope, KeyPrefix, MemoryKey, MemoryStore, PageRequest, Ttl},
+    vector::{Consistency, Output, Row, RowQuery, VectorStore},
+};
+
+const PAGE: usize = 500;
+
+/// What is exported.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    store: Option<Arc<dyn VectorStore>>,
+    collections: VecDeque<String>,
+    memory: Option<Arc<dyn MemoryStore>>,
+    prefixes: VecDeque<KeyPrefix>,
+}
+
+impl Source {
+    /// The same with these collections of a store.
+    #[must_use]
+    pub fn with_collections<S: Into<String>>(
+        mut self,
+        store: Arc<dyn VectorStore>,
+        names: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.store = Some(store);
+        self.collections = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The same with the memories of these sets.
+    #[must_use]
+    pub fn with_memories(
+        mut self,
+        memory: Arc<dyn MemoryStore>,
+        prefixes: impl IntoIterator<Item = KeyPrefix>,
+    ) -> Self {
+        self.memory = Some(memory);
+        self.prefixes = prefixes.into_iter().collect();
+        self
+    }
+}
+
+/// The lines of an export, without line ends. They are whole only when the stream ended without an error, and then the
+/// last one says how many there are. What is written meanwhile may or may not be among them.
+pub fn export(source: Source) -> impl Stream<Item = Result<String>> + Send + 'static {
+    let walk = Walk { source, totals: Totals::default(), step: Step::Begin, ready: VecDeque::new() };
+    stream::try_unfold(walk, |mut walk| async move {
+        while walk.ready.is_empty() {
+            if matches!(walk.step, Step::Ended) {
+                return Ok(None);
+            }
+            walk.advance().await?;
+        }
+        let line = walk.ready.pop_front().map(|line| line.encode()).transpose()?;
+        Ok(line.map(|line| (line, walk)))
+    })
+}
+
+struct Walk {
+    source: Source,
+    totals: Totals,
+    step: Step,
+    ready: VecDeque<Line>,
+}
+
+enum Step {
+    Begin,
+    NextCollection,
+    Rows(String, Box<RowQuery>),
+    NextPrefix,
+    Keys(KeyPrefix, PageRequest),
+    Ended,
+}
+
+impl Walk {
+    /// Takes one step, which makes some lines ready or none.
+    async fn advance(&mut self) -> Result<()> {
+        self.step = match std::mem::replace(&mut self.step, Step::Ended) {
+            Step::Begin => {
+                self.ready.push_back(Line::Export { version: VERSION });
+                Step::NextCollection
+            }
+            Step::NextCollection => match (&self.source.store, self.source.collections.pop_front()) {
+                (Some(store), Some(name)) => {
+                    let collection = store.describe(&name).await?.ok_or_else(|| {
+                        Error::new(ErrorKind::NotFound, "there is no such collection")
+                            .with_context("collection", name.escape_debug())
+                    })?;
+                    self.totals.collections += 1;
+                    self.ready.push_back(Line::Collection { spec: collection.spec });
+                    let output = Output { dense: true, ..Output::default() };
+                    let query = RowQuery::all().limit(PAGE).output(output).consistency(Consistency::Strong);
+                    Step::Rows(name, Box::new(query))
+                }
+                _ => Step::NextPrefix,
+            },
+            Step::Rows(name, query) => self.rows(name, query).await?,
+            Step::NextPrefix => match self.source.prefixes.pop_front() {
+                Some(prefix) => Step::Keys(prefix, PageRequest { limit: PAGE, cursor: None }),
+                None => {
+                    self.ready.push_back(Line::End(self.totals));
+                    Step::Ended
+                }
+            },
+            Step::Keys(prefix, page) => self.keys(prefix, page).await?,
+            Step::Ended => Step::Ended,
+        };
+        Ok(())
+    }
+
+    async fn rows(&mut self, name: String, query: Box<RowQuery>) -> Result<Step> {
+        let Some(store) = &self.source.store else { return Ok(Step::NextPrefix) };
+        let page = store.query(&name, &query).await?;
+        self.totals.records += page.rows.len() as u64;
+        self.ready.extend(page.rows.into_iter().map(|Row { id, text, metadata, dense, .. }| Line::Record {
+            id,
+            text,
+            metadata,
+            dense,
+        }));
+        Ok(match page.next {
+            Some(next) => Step::Rows(name, Box::new(query.after(next))),
+            None => Step::NextCollection,
+        })
+    }
+
+    async fn keys(&mut self, prefix: KeyPrefix, mut page: PageRequest) -> Result<Step> {
+        let Some(memory) = &self.source.memory else { return Ok(Step::NextPrefix) };
+        let found = memory.list(&prefix, &page).await?;
+        for key in &found.keys {
+            // One that went meanwhile is not there any more.
+            if let Some(line) = memory_line(memory.as_ref(), key).await? {
+                self.totals.memories += 1;
+                self.ready.push_back(line);
+            }
+        }
+        page.cursor = found.next;
+        Ok(match page.cursor {
+            Some(_) => Step::Keys(prefix, page),
+            None => Step::NextPrefix,
+        })
+    }
+}
+
+async fn memory_line(memory: &dyn MemoryStore, key: &MemoryKey) -> Result<Option<Line>> {
+    let Some(versioned) = memory.get(key).await? else { return Ok(None) };
+    let ttl_seconds = match memory.ttl(key).await? {
+        Some(Ttl::Remaining(left)) => Some(left.as_secs_f64()),
+        Some(Ttl::Forever) | None => None,
+    };
+    let value: Value = serde_json::from_slice(&Envelope::new(versioned.memory).encode())
+        .map_err(|error| Error::internal("a memory could not be written").with_source(error))?;
+    Ok(Some(Line::Memory { key: key.stored(), value, ttl_seconds }))
+}
