@@ -67,6 +67,10 @@ pub(crate) enum Command {
     /// The model of the local embedder: fetch it, or see where it is
     #[command(subcommand)]
     Model(Model),
+    /// Write documents and conversations as lines of JSON, to be imported elsewhere
+    Export(Export),
+    /// Take in what export wrote; what is there already is not written again
+    Import(Import),
     /// Show every setting, its value, and where it comes from
     Config,
 }
@@ -130,6 +134,34 @@ pub(crate) struct Chat {
     /// The conversation to go on with
     #[arg(long, value_name = "ID", default_value = "default")]
     pub(crate) conversation: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Write to this file [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Leave out the other [default: both; of documents every collection, or the one --collection names]
+    #[arg(long)]
+    pub(crate) only: Option<Part>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    Documents,
+    Memory,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// What export wrote; - reads it from standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Replace conversations that are there and differ [default: they are kept]
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 #[derive(Debug, Subcommand)]

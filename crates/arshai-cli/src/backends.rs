@@ -25,6 +25,7 @@ use crate::{
 /// The backends of one run, opened when first needed.
 pub(crate) struct Backends {
     pub(crate) config: Config,
+    names_collection: bool,
     printer: Printer,
     opened: Mutex<Opened>,
 }
@@ -65,7 +66,13 @@ impl Backends {
         if let Some(name) = &global.collection {
             config = config.with_collection(name);
         }
-        Ok(Self { config, printer, opened: Mutex::default() })
+        let names_collection = global.collection.is_some();
+        Ok(Self { config, names_collection, printer, opened: Mutex::default() })
+    }
+
+    /// Whether a flag names the collection.
+    pub(crate) fn names_collection(&self) -> bool {
+        self.names_collection
     }
 
     /// The knowledge base of the chosen collection, with the embedder when the command needs it.

@@ -51,6 +51,8 @@ async fn run(cli: &Cli, printer: Printer) -> Outcome {
             Command::Chat(args) => command::chat(args, &backends, printer).await,
             Command::Memory(args) => command::memory(args, &backends, printer).await,
             Command::Model(args) => command::model(args, printer).await,
+            Command::Export(args) => command::export(args, &backends, printer).await,
+            Command::Import(args) => command::import(args, &backends, printer).await,
             Command::Config => command::config(&backends, printer),
         }
     };

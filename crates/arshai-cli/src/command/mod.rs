@@ -8,6 +8,7 @@ mod memory;
 #[cfg(feature = "minilm")]
 mod model;
 mod search;
+mod transfer;
 
 use std::io::Read as _;
 
@@ -21,6 +22,7 @@ pub(crate) use memory::memory;
 #[cfg(feature = "minilm")]
 pub(crate) use model::model;
 pub(crate) use search::search;
+pub(crate) use transfer::{export, import};
 
 use crate::failure::Outcome;
 

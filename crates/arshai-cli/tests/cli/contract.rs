@@ -286,3 +286,36 @@ fn config_shows_what_is_in_force_where_it_comes_from_and_no_secret() {
     let bad = Run::of(&command.env("ENABLE_ASYNC_OPERATIONS", "maybe").output().unwrap());
     bad.assert_fails(2, "ENABLE_ASYNC_OPERATIONS");
 }
+
+#[test]
+fn an_export_is_taken_in_elsewhere_and_broken_ones_are_refused() {
+    let program = with_docs();
+    program.json(&["ingest", "docs"]);
+    program.json(&["memory", "set", "c", "hello"]);
+    let file = program.json(&["export", "-o", "all.ndjson"]);
+    assert!(file["lines"].as_u64().unwrap() > 4, "{file}");
+    let taken = program.json(&["import", "all.ndjson", "--store", "sqlite://new.db"]);
+    assert_eq!((&taken["memories"], &taken["written_memories"]), (&json!(1), &json!(1)));
+    assert_eq!(taken["records"], taken["written_records"]);
+    let found = |store: &[&str]| program.json(&[&["search", "moon"], store].concat())["hits"].clone();
+    assert_eq!(found(&[]), found(&["--store", "sqlite://new.db"]));
+    let again = program.json(&["import", "all.ndjson", "--store", "sqlite://new.db"]);
+    assert_eq!((&again["written_records"], &again["written_memories"]), (&json!(0), &json!(0)));
+    // Another conversation there is kept, and that is told.
+    program.json(&["memory", "set", "c", "changed", "--store", "sqlite://new.db"]);
+    let kept = program.run(&["import", "all.ndjson", "--store", "sqlite://new.db"]);
+    kept.assert_fails(1, "--replace");
+    program.json(&["import", "all.ndjson", "--store", "sqlite://new.db", "--replace"]);
+    // Through a pipe, and cut off.
+    let text = program.run(&["export"]).stdout;
+    let piped =
+        program.run_with_input(&["import", "-", "--store", "sqlite://piped.db", "--json"], text.as_bytes());
+    assert_eq!(piped.json()["written_memories"], 1, "{piped:?}");
+    let cut = text.lines().take(3).map(|line| format!("{line}\n")).collect::<String>();
+    let cut = program.run_with_input(&["import", "-", "--store", "sqlite://cut.db"], cut.as_bytes());
+    cut.assert_fails(1, "not whole");
+    program.run(&["import", "docs/moon.md"]).assert_fails(1, "line");
+    program.run(&["import", "absent"]).assert_fails(1, "absent");
+    let memories = program.run(&["export", "--only", "memory"]).stdout;
+    assert!(memories.contains("hello") && !memories.contains("moon"), "{memories}");
+}

@@ -1,0 +1,162 @@
+//! `arshai export` and `arshai import`
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, Read as _, Write},
+    path::{Path, PathBuf},
+};
+
+use arshai_core::{
+    Error, ErrorKind, Result,
+    memory::KeyPrefix,
+    transfer::{ImportReport, Source, Target, export as lines_of, import as take_in},
+};
+use futures_util::{Stream, StreamExt as _};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::{
+    args::{self, Part},
+    backends::{Backends, as_usage},
+    failure::{Failure, Outcome},
+    output::Printer,
+};
+
+/// A record of the largest text and vector that a store takes is smaller.
+const MAX_LINE: u64 = 256 << 20;
+
+pub(crate) async fn export(args: &args::Export, backends: &Backends, printer: Printer) -> Outcome {
+    let mut source = Source::default();
+    if args.only != Some(Part::Memory) {
+        let store = backends.store().await?;
+        let names = match backends.names_collection() {
+            true => vec![backends.config.collection().to_owned()],
+            false => store.collections().await?,
+        };
+        source = source.with_collections(store, names);
+    }
+    if args.only != Some(Part::Documents) {
+        source = source.with_memories(backends.memory().await?, [KeyPrefix::default()]);
+    }
+    let lines = lines_of(source);
+    let Some(path) = &args.output else { return write_lines(lines, io::stdout()).await.map(drop) };
+    let count = write_file(lines, path).await?;
+    printer.result(&json!({ "file": path.display().to_string(), "lines": count }), || {
+        format!("{count} lines in {}", path.display())
+    })
+}
+
+pub(crate) async fn import(args: &args::Import, backends: &Backends, printer: Printer) -> Outcome {
+    let mut target = Target::default();
+    if args.replace {
+        target = target.replacing_memories();
+    }
+    let input: Box<dyn BufRead + Send> = match args.file.as_os_str() == "-" {
+        true => Box::new(BufReader::new(io::stdin())),
+        false => {
+            Box::new(BufReader::new(File::open(&args.file).map_err(|error| unreadable(error, &args.file))?))
+        }
+    };
+    let target = target.with_store(backends.store().await?).with_memory(backends.memory().await?);
+    let report = take_in(&target, read_lines(input)).await?;
+    for note in &report.notes {
+        printer.remark(note);
+    }
+    for (key, error) in &report.failed {
+        printer.remark(&format!("failed: {}: {error}", key.escape_debug()));
+    }
+    if report.kept_memories > 0 {
+        printer.remark(&format!(
+            "{} conversations were kept although the export's differ; --replace replaces them",
+            report.kept_memories
+        ));
+    }
+    printer.result(
+        &json!({
+            "collections": report.collections,
+            "records": report.records,
+            "written_records": report.written_records,
+            "memories": report.memories,
+            "written_memories": report.written_memories,
+            "kept_memories": report.kept_memories,
+            "failed": report.failed.len(),
+        }),
+        || summary(&report),
+    )?;
+    if report.is_complete() { Ok(()) } else { Err(Failure::Reported) }
+}
+
+fn summary(report: &ImportReport) -> String {
+    format!(
+        "{} records of {} collections, {} written; {} conversations, {} written",
+        report.records, report.collections, report.written_records, report.memories, report.written_memories
+    )
+}
+
+/// Writes beside the file and renames, so that a part is never taken for the whole.
+async fn write_file(lines: impl Stream<Item = Result<String>>, path: &Path) -> Outcome<u64> {
+    let name = path.file_name().ok_or_else(|| as_usage("--output")(Error::invalid("it names no file")))?;
+    let mut beside = name.to_owned();
+    beside.push(".part");
+    let beside = path.with_file_name(beside);
+    let file = File::create(&beside).map_err(|error| unwritable(error, &beside))?;
+    let written = write_lines(lines, file).await;
+    let written = written.and_then(|(count, file)| {
+        let file = file.into_inner().map_err(|error| unwritable(error.into_error(), &beside))?;
+        file.sync_all()
+            .and_then(|()| std::fs::rename(&beside, path))
+            .map_err(|error| unwritable(error, path))?;
+        Ok(count)
+    });
+    if written.is_err() {
+        // What is left of it says nothing; the failure is what is told.
+        let _ignored = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+async fn write_lines<W: Write>(
+    lines: impl Stream<Item = Result<String>>,
+    out: W,
+) -> Outcome<(u64, BufWriter<W>)> {
+    let mut lines = std::pin::pin!(lines);
+    let mut out = BufWriter::new(out);
+    let mut count = 0;
+    while let Some(line) = lines.next().await {
+        writeln!(out, "{}", line?)?;
+        count += 1;
+    }
+    out.flush()?;
+    Ok((count, out))
+}
+
+/// Lines of a file or pipe, read on a thread of their own.
+fn read_lines(mut input: Box<dyn BufRead + Send>) -> impl Stream<Item = Result<String>> + Send {
+    let (sender, mut receiver) = mpsc::channel(256);
+    std::thread::spawn(move || {
+        loop {
+            let mut line = String::new();
+            let item = match input.by_ref().take(MAX_LINE).read_line(&mut line) {
+                Ok(0) => return,
+                Ok(read) if read as u64 == MAX_LINE && !line.ends_with('\n') => {
+                    Err(Error::new(ErrorKind::Corrupt, "a line is longer than 256 MiB"))
+                }
+                Ok(_) => Ok(line),
+                Err(error) => Err(Error::from(error)),
+            };
+            let failed = item.is_err();
+            if sender.blocking_send(item).is_err() || failed {
+                return;
+            }
+        }
+    });
+    futures_util::stream::poll_fn(move |context| receiver.poll_recv(context))
+}
+
+fn unreadable(error: io::Error, path: &Path) -> Error {
+    Error::from(error).with_context("file", path.display())
+}
+
+fn unwritable(error: io::Error, path: &Path) -> Failure {
+    Failure::Work(Error::from(error).with_context("file", PathBuf::from(path).display()))
+}
