@@ -18,6 +18,7 @@
 //! ```
 
 mod agent;
+mod blocking;
 mod builder;
 mod citation;
 mod events;
@@ -25,5 +26,6 @@ mod passages;
 mod turn;
 
 pub use agent::{Agent, AgentEvent, AgentInput, AgentReply, AgentStream, DEFAULT_CONVERSATION};
+pub use blocking::BlockingAgent;
 pub use builder::{AgentBuilder, DEFAULT_SYSTEM_PROMPT, Retrieval};
 pub use citation::Citation;

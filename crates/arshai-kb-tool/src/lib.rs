@@ -26,6 +26,7 @@
 //! ```
 
 mod base;
+mod blocking;
 pub mod chunk;
 mod document;
 pub mod files;
@@ -36,6 +37,7 @@ mod search;
 mod tool;
 
 pub use base::KnowledgeBase;
+pub use blocking::BlockingKnowledgeBase;
 pub use chunk::ChunkSettings;
 pub use document::{Document, Format};
 pub use files::FileOptions;

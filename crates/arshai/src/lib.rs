@@ -54,6 +54,8 @@ pub use configuration::{Config, InForce, Origin};
 
 /// What most programs import: `use arshai::prelude::*;`.
 pub mod prelude {
+    #[cfg(all(feature = "agent", feature = "blocking"))]
+    pub use arshai_agent::BlockingAgent as _;
     #[cfg(feature = "agent")]
     pub use arshai_agent::{Agent, AgentEvent, AgentInput, AgentReply, Citation, Retrieval};
     pub use arshai_core::{
@@ -64,6 +66,8 @@ pub mod prelude {
         tool::Tool,
         vector::{VectorStore, VectorStoreExt as _},
     };
+    #[cfg(all(feature = "kb-tool", feature = "blocking"))]
+    pub use arshai_kb_tool::BlockingKnowledgeBase as _;
     #[cfg(feature = "kb-tool")]
     pub use arshai_kb_tool::{FileOptions, KnowledgeBase, KnowledgeBaseTool, SearchOptions};
     #[cfg(feature = "local")]

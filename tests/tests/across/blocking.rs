@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use arshai_agent::{Agent, AgentEvent, BlockingAgent as _};
 use arshai_core::{
     ErrorKind,
     blocking::{Blocking, MemoryStore as _, Runtime, VectorStore as _},
     memory::{MemoryKey, MemoryStore, TrimPolicy, Turn},
-    vector::{CollectionSpec, Query, Record, Search, VectorStore},
+    vector::{CollectionSpec, Query, Record, RowQuery, Search, VectorStore},
 };
+use arshai_kb_tool::{BlockingKnowledgeBase as _, Document, KnowledgeBase, KnowledgeBaseTool, SearchOptions};
+use arshai_local::ExtractiveModel;
 use arshai_sqlite::{SqliteConfig, SqliteFile};
 
 #[test]
@@ -39,4 +42,34 @@ async fn async_code_is_refused_and_the_blocking_pool_is_not() {
     assert_eq!(memory.retrieve(&key).unwrap_err().kind(), ErrorKind::BlockingInAsync);
     let pooled = tokio::task::spawn_blocking(move || memory.retrieve(&key)).await.unwrap();
     assert_eq!(pooled.unwrap(), None);
+}
+
+#[test]
+fn an_agent_without_async_streams_and_remembers() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = Runtime::new().unwrap();
+    let config = SqliteConfig::new(folder.path().join("sync.db"));
+    let file = runtime.block_on(SqliteFile::open(config)).unwrap().unwrap();
+    let base = Arc::new(KnowledgeBase::new(Arc::new(file.vectors()), "docs"));
+    let knowledge = Blocking::new(Arc::clone(&base), runtime.clone());
+    let documents = (0..1_500).map(|n| Document::new(format!("{n}.md"), format!("Fact {n} is about moons.")));
+    knowledge.ingest_documents(documents.collect(), &()).unwrap();
+    assert_eq!(knowledge.search("fact 7", &SearchOptions::default()).unwrap().hits[0].source, "7.md");
+
+    let vectors = Blocking::new(Arc::new(file.vectors()) as Arc<dyn VectorStore>, runtime.clone());
+    // More rows than a page holds.
+    let rows: Vec<_> = vectors.scan("docs", RowQuery::all()).collect::<Result<_, _>>().unwrap();
+    assert_eq!(rows.len(), 1_500);
+
+    let agent = Agent::builder(Arc::new(ExtractiveModel::new()))
+        .memory(Arc::new(file.memory()))
+        .retriever(Arc::new(KnowledgeBaseTool::new(base)))
+        .build();
+    let agent = Blocking::new(Arc::new(agent), runtime.clone());
+    assert!(agent.process("What is fact 9 about?").unwrap().text.contains("moons"));
+    let events: Vec<AgentEvent> = agent.stream("And fact 8?").collect::<Result<_, _>>().unwrap();
+    assert!(matches!(events.last(), Some(AgentEvent::Done(_))) && events.len() > 1);
+    let memory = Blocking::new(Arc::new(file.memory()) as Arc<dyn MemoryStore>, runtime);
+    let kept = memory.retrieve(&MemoryKey::new("default").unwrap()).unwrap().unwrap();
+    assert_eq!(kept.text.matches("\nUser: ").count(), 2);
 }
