@@ -8,4 +8,7 @@ mod guide {
 
     #[doc = include_str!("../../docs/filters.md")]
     struct Filters;
+
+    #[doc = include_str!("../../docs/configuration.md")]
+    struct Configuration;
 }
