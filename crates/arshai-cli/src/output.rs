@@ -3,7 +3,10 @@
 //! Text that came from documents, models or users may hold terminal escape sequences; people's output never does.
 //! JSON keeps the data exact: there such characters are escaped as JSON escapes them.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::{
+    io::{self, IsTerminal as _, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde_json::{Value, json};
 
@@ -76,17 +79,34 @@ pub(crate) fn clean_line(text: &str) -> String {
 pub(crate) fn clean(text: &str) -> String {
     let mut cleaner = Cleaner::new();
     cleaner.push(text);
-    cleaner.finish()
+    cleaner.take()
 }
 
 /// [`clean`] for text that arrives in pieces: an escape sequence may be cut in two.
 pub(crate) struct Cleaner {
-    stripped: strip_ansi_escapes::Writer<Vec<u8>>,
+    stripped: strip_ansi_escapes::Writer<Passed>,
+    passed: Passed,
+}
+
+/// What the stripper let through and nobody took yet.
+#[derive(Clone, Default)]
+struct Passed(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Passed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Cleaner {
     pub(crate) fn new() -> Self {
-        Self { stripped: strip_ansi_escapes::Writer::new(Vec::new()) }
+        let passed = Passed::default();
+        Self { stripped: strip_ansi_escapes::Writer::new(passed.clone()), passed }
     }
 
     pub(crate) fn push(&mut self, text: &str) {
@@ -97,26 +117,26 @@ impl Cleaner {
         let _infallible = self.stripped.write_all(seven_bit.as_bytes()).and_then(|()| self.stripped.flush());
     }
 
-    pub(crate) fn finish(self) -> String {
-        let bytes = self.stripped.into_inner().unwrap_or_default();
+    /// What is clean by now and was not taken yet.
+    pub(crate) fn take(&mut self) -> String {
+        let bytes = std::mem::take(&mut *self.passed.0.lock().unwrap_or_else(PoisonError::into_inner));
         let text = String::from_utf8_lossy(&bytes);
         text.chars().filter(|c| !c.is_control() || *c == '\n').collect()
     }
 }
 
 fn print_line(text: &str) -> Outcome {
+    print_piece(&format!("{text}\n"))
+}
+
+/// Prints without a line break, for prompts and for what comes in pieces.
+pub(crate) fn print_piece(text: &str) -> Outcome {
     let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match write!(out, "{text}").and_then(|()| out.flush()) {
         // The reader has gone (`| head`): nobody is left to tell, and nothing failed.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
-}
-
-/// Prints without a line break, for prompts.
-pub(crate) fn print_prompt(text: &str) -> Outcome {
-    let mut out = io::stdout().lock();
-    Ok(write!(out, "{text}").and_then(|()| out.flush())?)
 }
 
 fn eprint_line(text: &str) {
@@ -148,8 +168,9 @@ mod tests {
     fn an_escape_sequence_cut_in_two_is_still_stripped() {
         let mut cleaner = Cleaner::new();
         cleaner.push("a\u{1b}");
+        assert_eq!(cleaner.take(), "a");
         cleaner.push("[31mb");
-        assert_eq!(cleaner.finish(), "ab");
+        assert_eq!(cleaner.take(), "b");
     }
 
     #[test]

@@ -106,13 +106,18 @@ impl Backends {
         self.embedders.register(arshai_local::embedder_provider());
         #[cfg(feature = "local")]
         self.models.register(arshai_local::model_provider());
+        #[cfg(feature = "openai")]
+        {
+            self.embedders.register(arshai_openai::embedder_provider());
+            self.models.register(arshai_openai::model_provider());
+        }
     }
 }
 
 /// What the backends of this program read from the environment.
 pub(crate) fn variables() -> Vec<Variable> {
     #[cfg_attr(
-        not(any(feature = "minilm", feature = "redis")),
+        not(any(feature = "minilm", feature = "redis", feature = "openai")),
         expect(unused_mut, reason = "some features add to it")
     )]
     let mut variables = Vec::new();
@@ -120,5 +125,7 @@ pub(crate) fn variables() -> Vec<Variable> {
     variables.extend(arshai_local::Weights::VARIABLES);
     #[cfg(feature = "redis")]
     variables.extend(arshai_redis::RedisConfig::VARIABLES);
+    #[cfg(feature = "openai")]
+    variables.extend(arshai_openai::OpenAiConfig::VARIABLES);
     variables
 }

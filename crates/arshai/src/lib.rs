@@ -11,6 +11,7 @@
 //! | `kb-tool` | [`kb_tool`]: ingestion, search and the tool a model calls | yes |
 //! | `agent` | [`agent`]: one turn from message to reply, with memory and citations | yes |
 //! | `redis` | [`redis`]: conversation memory in Redis, single, Cluster or Sentinel | no |
+//! | `openai` | [`openai`]: chat and embeddings of OpenAI-compatible servers | no |
 //! | `blocking` | `blocking`: every trait for programs without async | no |
 //! | `full` | all of these | no |
 //!
@@ -45,6 +46,8 @@ pub use arshai_kb_tool as kb_tool;
 pub use arshai_local as local;
 #[cfg(feature = "minilm")]
 pub use arshai_local::{MiniLmConfig, MiniLmEmbedder, Weights};
+#[cfg(feature = "openai")]
+pub use arshai_openai as openai;
 #[cfg(feature = "redis")]
 pub use arshai_redis as redis;
 #[cfg(feature = "sqlite")]
@@ -74,6 +77,8 @@ pub mod prelude {
     pub use arshai_local::ExtractiveModel;
     #[cfg(feature = "minilm")]
     pub use arshai_local::{MiniLmConfig, MiniLmEmbedder, Weights};
+    #[cfg(feature = "openai")]
+    pub use arshai_openai::{OpenAiChat, OpenAiConfig, OpenAiEmbedder, Transport};
     #[cfg(feature = "redis")]
     pub use arshai_redis::{RedisConfig, RedisMemory};
     #[cfg(feature = "sqlite")]

@@ -1,5 +1,4 @@
 //! docs/configuration.md lists every variable, as the code reads them. `UPDATE_DOCS=1` writes the list anew.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -54,10 +54,16 @@ pub(crate) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        package: "arshai-openai",
+        binary: "engine",
+        suites: &["embedder", "chat"],
+        engines: &[Engine { name: "openai", services: &[Service::Openai] }],
+    },
+    Entry {
         package: "arshai-cli",
         binary: "servers",
         suites: &[],
-        engines: &[Engine { name: "program + redis", services: &[Service::Redis] }],
+        engines: &[Engine { name: "program + servers", services: &[Service::Redis, Service::Openai] }],
     },
     Entry {
         package: "arshai-tests",

@@ -108,7 +108,12 @@ pub(crate) fn reply_json(reply: &AgentReply) -> Value {
 }
 
 pub(crate) fn reply_text(reply: &AgentReply) -> String {
-    let mut out = reply.text.clone();
+    format!("{}{}", reply.text, sources(reply))
+}
+
+/// What follows the words.
+pub(crate) fn sources(reply: &AgentReply) -> String {
+    let mut out = String::new();
     if !reply.citations.is_empty() {
         out.push_str("\n\nSources:");
         for citation in &reply.citations {

@@ -2,17 +2,18 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
-use arshai_agent::AgentInput;
+use arshai_agent::{Agent, AgentEvent, AgentInput, AgentReply};
 use arshai_core::{Error, memory::MemoryKey};
+use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::ask::{agent, reply_json, reply_text};
+use super::ask::{agent, reply_json, reply_text, sources};
 use crate::{
     args,
     backends::{Backends, as_usage},
     embedder::Need,
-    failure::Outcome,
-    output::{Printer, print_prompt},
+    failure::{Failure, Outcome},
+    output::{Cleaner, Printer, clean, print_piece},
 };
 
 const MAX_LINE: u64 = 8 << 20;
@@ -29,7 +30,7 @@ pub(crate) async fn chat(args: &args::Chat, backends: &Backends, printer: Printe
     let mut lines = lines();
     loop {
         if interactive {
-            print_prompt("> ")?;
+            print_piece("> ")?;
         }
         let Some(line) = lines.recv().await else { return Ok(()) };
         let line = line.map_err(|error| {
@@ -41,17 +42,62 @@ pub(crate) async fn chat(args: &args::Chat, backends: &Backends, printer: Printe
             }
             continue;
         }
-        match agent.process(AgentInput::new(line).conversation(&args.conversation)).await {
-            Ok(reply) => {
-                if let Some(error) = &reply.memory_error {
-                    printer.remark(&format!("the conversation was not kept: {error}"));
-                }
-                printer.result(&reply_json(&reply), || reply_text(&reply))?;
-            }
+        let input = AgentInput::new(line).conversation(&args.conversation);
+        let turn = match printer.json {
+            true => whole(&agent, input, printer).await,
+            false => as_it_comes(&agent, input, printer).await,
+        };
+        match turn {
             // One failed turn does not end a conversation between people and program.
-            Err(error) if interactive => printer.remark(&format!("error: {error}")),
-            Err(error) => return Err(error.into()),
+            Err(Failure::Work(error)) if interactive => printer.remark(&format!("error: {error}")),
+            turn => turn?,
         }
+    }
+}
+
+async fn whole(agent: &Agent, input: AgentInput, printer: Printer) -> Outcome {
+    let reply = agent.process(input).await?;
+    tell_memory(&reply, printer);
+    printer.result(&reply_json(&reply), || reply_text(&reply))
+}
+
+/// Prints the words as the model writes them.
+async fn as_it_comes(agent: &Agent, input: AgentInput, printer: Printer) -> Outcome {
+    let mut events = agent.stream(input);
+    let (mut cleaner, mut printed) = (Cleaner::new(), false);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(AgentEvent::Text(text)) => {
+                cleaner.push(&text);
+                let piece = cleaner.take();
+                printed |= !piece.is_empty();
+                print_piece(&piece)?;
+            }
+            // What it said so far was no answer.
+            Ok(AgentEvent::ToolCall(_)) if printed => {
+                print_piece("\n")?;
+                printed = false;
+            }
+            Ok(AgentEvent::Done(reply)) => {
+                tell_memory(&reply, printer);
+                let rest = if printed { sources(&reply) } else { reply_text(&reply) };
+                return print_piece(&format!("{}\n", clean(&rest)));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if printed {
+                    print_piece("\n")?;
+                }
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tell_memory(reply: &AgentReply, printer: Printer) {
+    if let Some(error) = &reply.memory_error {
+        printer.remark(&format!("the conversation was not kept: {error}"));
     }
 }
 

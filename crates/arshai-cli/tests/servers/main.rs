@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
+mod openai;
 #[path = "../cli/program.rs"]
 #[expect(dead_code, reason = "shared with the tests that need no server")]
 mod program;

@@ -1,0 +1,202 @@
+//! A reply as it is written.
+
+use std::collections::VecDeque;
+
+use arshai_core::{
+    Error, ErrorKind, Result,
+    chat::{Finish, ToolCall, Usage},
+};
+use futures_util::stream;
+use tracing::Span;
+
+use super::{
+    DetailedStream, STREAM,
+    reply::{self, Wire, finish, usage},
+    sse::Events,
+    tools::Assembler,
+};
+use crate::{
+    span,
+    transport::{Body, Pass, Transport},
+};
+
+/// The longest event accepted, and the most of all tool calls' arguments together.
+const MOST_EVENT: usize = 8 << 20;
+
+/// One piece of a streamed reply.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum StreamPart {
+    /// More of what the model thinks before it answers.
+    Reasoning(String),
+    /// More words.
+    Text(String),
+    /// A whole tool call.
+    ToolCall(ToolCall),
+    /// The end of a complete reply; nothing follows.
+    Done {
+        /// What it cost, where the model tells.
+        usage: Option<Usage>,
+        /// Why it stopped.
+        finish: Finish,
+        /// The same as the server named it.
+        finish_reason: String,
+    },
+}
+
+/// Reads a stream. Dropped with it: the connection, and the place among the calls under way.
+pub(super) struct Reader {
+    body: Option<Body>,
+    transport: Transport,
+    span: Span,
+    pass: Option<Pass>,
+    forbids_tools: bool,
+    events: Events,
+    ready: VecDeque<StreamPart>,
+    calls: Assembler,
+    finish_reason: Option<String>,
+    usage: Option<Usage>,
+    written: String,
+    is_over: bool,
+}
+
+impl Reader {
+    pub(super) fn new(body: Body, transport: Transport, span: Span, pass: Pass, forbids_tools: bool) -> Self {
+        Self {
+            body: Some(body),
+            transport,
+            span,
+            pass: Some(pass),
+            forbids_tools,
+            events: Events::new(MOST_EVENT),
+            ready: VecDeque::new(),
+            calls: Assembler::default(),
+            finish_reason: None,
+            usage: None,
+            written: String::new(),
+            is_over: false,
+        }
+    }
+
+    pub(super) fn into_stream(self) -> DetailedStream {
+        Box::pin(stream::unfold(self, |mut reader| async move {
+            let part = reader.part().await?;
+            Some((part, reader))
+        }))
+    }
+
+    async fn part(&mut self) -> Option<Result<StreamPart>> {
+        loop {
+            if let Some(part) = self.ready.pop_front() {
+                return Some(Ok(part));
+            }
+            if self.is_over {
+                return None;
+            }
+            if let Err(error) = self.read().await {
+                let error = error.with_operation(STREAM);
+                span::failed(&self.span, &error);
+                self.end();
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// Reads until there is something to tell, or the end.
+    async fn read(&mut self) -> Result<()> {
+        while let Some(event) = self.events.next_event()? {
+            if event.trim() == "[DONE]" {
+                if let Some(body) = self.body.take() {
+                    body.finish().await;
+                }
+                self.done();
+                return Ok(());
+            }
+            self.take(&event)?;
+            if !self.ready.is_empty() {
+                return Ok(());
+            }
+        }
+        let chunk = match &mut self.body {
+            Some(body) => body.chunk().await?,
+            None => None,
+        };
+        match chunk {
+            Some(bytes) => self.events.push(&bytes),
+            // Some servers have no end marker of their own; the reason why they stopped is one.
+            None if self.finish_reason.is_some() && !self.events.is_in_the_middle() => {
+                self.done();
+                Ok(())
+            }
+            None => Err(Error::new(
+                ErrorKind::Truncated,
+                "the reply ended before its end; what came is incomplete, ask again",
+            )),
+        }
+    }
+
+    fn take(&mut self, event: &str) -> Result<()> {
+        if event.trim().is_empty() {
+            return Ok(());
+        }
+        let wire: Wire =
+            serde_json::from_str(event).map_err(|error| reply::unreadable(event.as_bytes(), &error))?;
+        if let Some(error) = wire.error.as_ref().filter(|error| !error.is_null()) {
+            let redact = |text: &str| self.transport.endpoint().redacted(text);
+            return Err(crate::transport::reported(error, redact));
+        }
+        if wire.id.is_some() || wire.model.is_some() {
+            span::replied(&self.span, wire.id.as_deref(), wire.model.as_deref(), None, None);
+        }
+        if let Some(usage) = usage(wire.usage.as_ref()) {
+            self.usage = Some(usage);
+        }
+        for choice in wire.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
+            if let Some(message) = choice.message {
+                let (reasoning, text) = (message.reasoning(), message.text());
+                if !reasoning.is_empty() {
+                    self.ready.push_back(StreamPart::Reasoning(reasoning.to_owned()));
+                }
+                if !text.is_empty() {
+                    if self.transport.config().capture_content {
+                        self.written.push_str(&text);
+                    }
+                    self.ready.push_back(StreamPart::Text(text));
+                }
+                if !self.forbids_tools {
+                    message.tool_calls.into_iter().flatten().for_each(|call| self.calls.add(call));
+                }
+            }
+            if choice.finish_reason.is_some() {
+                self.finish_reason = choice.finish_reason;
+            }
+        }
+        if self.calls.received() > MOST_EVENT {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "the arguments of the tool calls are longer than allowed",
+            )
+            .with_context("bytes", MOST_EVENT));
+        }
+        Ok(())
+    }
+
+    fn done(&mut self) {
+        let calls = std::mem::take(&mut self.calls).finish();
+        let finish_reason = self.finish_reason.take().unwrap_or_default();
+        let finish = finish(&finish_reason, !calls.is_empty());
+        span::replied(&self.span, None, None, Some(&finish_reason), self.usage);
+        if self.transport.config().capture_content {
+            self.span.record("gen_ai.output.messages", self.written.as_str());
+        }
+        self.ready.extend(calls.into_iter().map(StreamPart::ToolCall));
+        self.ready.push_back(StreamPart::Done { usage: self.usage, finish, finish_reason });
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.is_over = true;
+        self.body = None;
+        self.pass = None;
+    }
+}

@@ -1,0 +1,351 @@
+//! A server's reply, read straight into one buffer of floats.
+
+use std::fmt;
+
+use arshai_core::{Error, ErrorKind, Result};
+use base64::{
+    Engine as _,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Some servers leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The vectors of one request, in the order of its texts.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) dimension: usize,
+    pub(super) values: Vec<f32>,
+    pub(super) tokens: Option<u64>,
+}
+
+/// Understands a reply to `expected` texts: base64 or floats, with or without usage, in any order.
+///
+/// A reply in which no vector has an index is in the order of the texts; where some have one, all must, each once.
+pub(super) fn decode(body: &[u8], expected: usize) -> Result<Rows> {
+    let mut gathered = Gathered::default();
+    let mut json = serde_json::Deserializer::from_slice(body);
+    ReplySeed(&mut gathered).deserialize(&mut json).map_err(|error| unreadable(body, &error))?;
+    json.end().map_err(|error| unreadable(body, &error))?;
+    gathered.into_rows(expected)
+}
+
+fn unreadable(body: &[u8], error: &serde_json::Error) -> Error {
+    let is_page = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<');
+    if is_page {
+        return protocol(
+            "the server answered with an HTML page; look at the base URL and at proxies on the way",
+        );
+    }
+    if error.is_eof() {
+        return Error::new(ErrorKind::Truncated, "the reply ends in the middle; ask again")
+            .with_context("bytes", body.len());
+    }
+    // serde's message may repeat a part of the reply; its place says enough.
+    protocol("the reply is not what embeddings look like; look whether the server has /embeddings")
+        .with_context("what", class(error))
+        .with_context("line", error.line())
+        .with_context("column", error.column())
+}
+
+fn class(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        serde_json::error::Category::Data => "unexpected data",
+        _ => "not JSON",
+    }
+}
+
+fn protocol(message: &'static str) -> Error {
+    Error::new(ErrorKind::Protocol, message)
+}
+
+#[derive(Default)]
+struct Gathered {
+    values: Vec<f32>,
+    rows: Vec<Row>,
+    tokens: Option<u64>,
+    bytes: Vec<u8>,
+}
+
+struct Row {
+    index: Option<usize>,
+    start: usize,
+    length: usize,
+}
+
+impl Gathered {
+    fn into_rows(self, expected: usize) -> Result<Rows> {
+        if self.rows.len() != expected {
+            return Err(protocol("the server returned another number of embeddings than texts were sent")
+                .with_context("expected", expected)
+                .with_context("returned", self.rows.len()));
+        }
+        let dimension = self.rows.first().map_or(0, |row| row.length);
+        if dimension == 0 || self.rows.iter().any(|row| row.length != dimension) {
+            let lengths = self.rows.iter().map(|row| row.length);
+            let (least, most) = (lengths.clone().min().unwrap_or(0), lengths.max().unwrap_or(0));
+            return Err(protocol("the server returned embeddings of different lengths, or empty ones")
+                .with_context("shortest", least)
+                .with_context("longest", most));
+        }
+        // Without a way out in the middle, so that it is done many values at a time.
+        if self.values.iter().fold(false, |bad, value| bad | !value.is_finite()) {
+            return Err(protocol("the server returned an embedding with a value that is not finite"));
+        }
+        let order = self.order(expected)?;
+        let values = if order.iter().enumerate().all(|(place, row)| place == *row) {
+            self.values
+        } else {
+            let mut values = Vec::with_capacity(self.values.len());
+            for row in order {
+                let row =
+                    self.rows.get(row).and_then(|row| self.values.get(row.start..row.start + row.length));
+                values.extend_from_slice(row.unwrap_or_default());
+            }
+            values
+        };
+        Ok(Rows { dimension, values, tokens: self.tokens })
+    }
+
+    /// Which row belongs to each text.
+    fn order(&self, expected: usize) -> Result<Vec<usize>> {
+        if self.rows.iter().all(|row| row.index.is_none()) {
+            return Ok((0..expected).collect());
+        }
+        let mut order = vec![None; expected];
+        for (number, row) in self.rows.iter().enumerate() {
+            let index =
+                row.index.ok_or_else(|| protocol("the server returned an embedding without its index"))?;
+            let place = order.get_mut(index).ok_or_else(|| {
+                protocol("the server returned an embedding whose index is past the end")
+                    .with_context("index", index)
+            })?;
+            if place.replace(number).is_some() {
+                return Err(
+                    protocol("the server returned two embeddings of one index").with_context("index", index)
+                );
+            }
+        }
+        // As many rows as places and none doubled: every place is taken.
+        Ok(order.into_iter().flatten().collect())
+    }
+
+    fn take_base64<E: serde::de::Error>(&mut self, text: &str) -> Result<usize, E> {
+        self.bytes.resize(base64::decoded_len_estimate(text.len()), 0);
+        let decoded = BASE64
+            .decode_slice(text, &mut self.bytes)
+            .map_err(|_| E::custom("an embedding is not base64"))?;
+        let bytes = self.bytes.get(..decoded).unwrap_or_default();
+        let numbers = bytes.chunks_exact(4);
+        if !numbers.remainder().is_empty() {
+            return Err(E::custom("an embedding in base64 is no whole number of floats"));
+        }
+        let length = numbers.len();
+        // Chunks are of four bytes; a length known beforehand makes room once.
+        self.values.extend(numbers.map(|four| four.try_into().map_or(f32::NAN, f32::from_le_bytes)));
+        Ok(length)
+    }
+}
+
+struct ReplySeed<'g>(&'g mut Gathered);
+
+impl<'de> DeserializeSeed<'de> for ReplySeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ReplySeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with `data`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut has_data = false;
+        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            match name.as_ref() {
+                "data" if has_data => return Err(A::Error::custom("`data` twice")),
+                "data" => {
+                    has_data = true;
+                    map.next_value_seed(DataSeed(self.0))?;
+                }
+                "usage" => {
+                    let usage: serde_json::Value = map.next_value()?;
+                    let count = |name| usage.get(name).and_then(serde_json::Value::as_u64);
+                    self.0.tokens = count("prompt_tokens").or_else(|| count("total_tokens"));
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if has_data { Ok(()) } else { Err(A::Error::missing_field("data")) }
+    }
+}
+
+struct DataSeed<'g>(&'g mut Gathered);
+
+impl<'de> DeserializeSeed<'de> for DataSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for DataSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of embeddings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(RowSeed(self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+struct RowSeed<'g>(&'g mut Gathered);
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with `embedding`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let start = self.0.values.len();
+        let (mut index, mut length) = (None, None);
+        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            match name.as_ref() {
+                "index" => index = map.next_value::<Option<usize>>()?,
+                "embedding" if length.is_some() => return Err(A::Error::custom("`embedding` twice")),
+                "embedding" => length = Some(map.next_value_seed(VectorSeed(self.0))?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let length = length.ok_or_else(|| A::Error::missing_field("embedding"))?;
+        self.0.rows.push(Row { index, start, length });
+        Ok(())
+    }
+}
+
+/// Base64 or floats; gives the number of values.
+struct VectorSeed<'g>(&'g mut Gathered);
+
+impl<'de> DeserializeSeed<'de> for VectorSeed<'_> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for VectorSeed<'_> {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("base64 or a list of floats")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<usize, E> {
+        self.0.take_base64(text)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
+        let before = self.0.values.len();
+        while let Some(value) = list.next_element::<f32>()? {
+            self.0.values.push(value);
+        }
+        Ok(self.0.values.len() - before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base64_of(values: &[f32]) -> String {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        BASE64.encode(bytes)
+    }
+
+    fn kind(body: &str, expected: usize) -> ErrorKind {
+        decode(body.as_bytes(), expected).unwrap_err().kind()
+    }
+
+    #[test]
+    fn base64_and_floats_give_the_same() {
+        let floats = decode(br#"{"data":[{"index":0,"embedding":[0.5,-1.25]}]}"#, 1).unwrap();
+        let text = format!(r#"{{"data":[{{"embedding":"{}","index":0}}]}}"#, base64_of(&[0.5, -1.25]));
+        let base64 = decode(text.as_bytes(), 1).unwrap();
+        assert_eq!((floats.values.as_slice(), floats.dimension), (&[0.5, -1.25][..], 2));
+        assert_eq!(base64.values, floats.values);
+        let unpadded = decode(text.replace('=', "").as_bytes(), 1).unwrap();
+        assert_eq!(unpadded.values, floats.values);
+        let escaped = decode(br#"{"data":[{"index":0,"embedding":"AACA\/wAAAAA="}]}"#, 1);
+        assert_eq!(escaped.unwrap_err().kind(), ErrorKind::Protocol, "an infinity, through an escape");
+    }
+
+    #[test]
+    fn rows_are_put_in_the_order_of_the_texts() {
+        let body = br#"{"data":[{"index":2,"embedding":[2]},{"index":0,"embedding":[0]},{"index":1,"embedding":[1]}]}"#;
+        assert_eq!(decode(body, 3).unwrap().values, [0.0, 1.0, 2.0]);
+        let unnumbered = br#"{"data":[{"embedding":[7]},{"embedding":[8]}],"usage":{"prompt_tokens":3}}"#;
+        let rows = decode(unnumbered, 2).unwrap();
+        assert_eq!((rows.values, rows.tokens), (vec![7.0, 8.0], Some(3)));
+    }
+
+    #[test]
+    fn what_cannot_be_trusted_is_refused() {
+        let bad = [
+            (r#"{"data":[{"index":0,"embedding":[1]}]}"#, 2),
+            (r#"{"data":[{"index":0,"embedding":[1]},{"index":0,"embedding":[2]}]}"#, 2),
+            (r#"{"data":[{"index":0,"embedding":[1]},{"embedding":[2]}]}"#, 2),
+            (r#"{"data":[{"index":0,"embedding":[1]},{"index":2,"embedding":[2]}]}"#, 2),
+            (r#"{"data":[{"index":0,"embedding":[1]},{"index":1,"embedding":[2,3]}]}"#, 2),
+            (r#"{"data":[{"index":0,"embedding":[]}]}"#, 1),
+            (r#"{"data":[{"index":0,"embedding":[1e99]}]}"#, 1),
+            (r#"{"data":[{"index":0,"embedding":[null]}]}"#, 1),
+            (r#"{"data":[{"index":0,"embedding":"AACAfw=="}]}"#, 1),
+            (r#"{"data":[{"index":0,"embedding":"AAAA"}]}"#, 1),
+            (r#"{"data":[{"index":0,"embedding":"%%%"}]}"#, 1),
+            (r#"{"data":[{"index":0}]}"#, 1),
+            (r#"{"object":"list"}"#, 1),
+            ("[]", 1),
+            ("null", 1),
+            ("<html></html>", 1),
+            (r#"{"data":[]} trailing"#, 0),
+        ];
+        for (body, expected) in bad {
+            assert_eq!(kind(body, expected), ErrorKind::Protocol, "{body}");
+        }
+        assert_eq!(kind(r#"{"data":[{"index":0,"embedding":[1,"#, 1), ErrorKind::Truncated);
+        assert_eq!(kind("", 1), ErrorKind::Truncated);
+        assert_eq!(
+            decode(b"{\"data\":[{\"embedding\":\"\xff\xfe\"}]}", 1).unwrap_err().kind(),
+            ErrorKind::Protocol
+        );
+    }
+}

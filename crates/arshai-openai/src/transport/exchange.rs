@@ -1,0 +1,135 @@
+//! One operation: attempts, and the waits between them.
+
+use std::{
+    borrow::Cow,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
+use async_openai::{error::OpenAIError, middleware::HttpRequestFactory};
+use futures_util::future::BoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
+use tower_service::Service;
+
+use super::{Call, Inner, failure, retry};
+
+/// Makes the outcome of a reply that began well. What it gives back may hold the place among the requests in flight.
+pub(super) type Finish<T> =
+    Arc<dyn Fn(reqwest::Response, OwnedSemaphorePermit) -> BoxFuture<'static, Result<T>> + Send + Sync>;
+
+/// The service that async-openai hands its requests to.
+pub(super) struct Exchange<T> {
+    pub(super) inner: Arc<Inner>,
+    pub(super) call: Arc<Call>,
+    pub(super) finish: Finish<T>,
+    pub(super) slot: Arc<Mutex<Option<Result<T>>>>,
+}
+
+impl<T> Clone for Exchange<T> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            call: Arc::clone(&self.call),
+            finish: Arc::clone(&self.finish),
+            slot: Arc::clone(&self.slot),
+        }
+    }
+}
+
+impl<T: Send + 'static> Service<HttpRequestFactory> for Exchange<T> {
+    type Response = reqwest::Response;
+    type Error = OpenAIError;
+    type Future = Pin<Box<dyn Future<Output = Result<reqwest::Response, OpenAIError>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), OpenAIError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: HttpRequestFactory) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            let outcome = this.run(&request).await;
+            *this.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            // async-openai would log a body it does not understand; it understands this one.
+            Ok(reqwest::Response::from(http::Response::new("null")))
+        })
+    }
+}
+
+impl<T: Send + 'static> Exchange<T> {
+    async fn run(&self, request: &HttpRequestFactory) -> Result<T> {
+        let operation = self.call.operation;
+        let deadline = Deadline::current_or(self.inner.config.total_timeout);
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let error = match self.attempt(request, deadline).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error.with_operation(operation).with_attempts(attempt),
+            };
+            if self.call.attempts.is_some_and(|most| attempt >= most) {
+                return Err(error);
+            }
+            let Some(wait) = retry::wait(&self.inner.config, attempt, &error) else { return Err(error) };
+            // The error names the host and what the server said, but neither key nor prompt.
+            tracing::debug!(operation, attempt, ?wait, %error, "trying again");
+            if deadline.sleep(operation, wait).await.is_err() {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn attempt(&self, request: &HttpRequestFactory, deadline: Deadline) -> Result<T> {
+        let operation = self.call.operation;
+        let inner = &self.inner;
+        let place = async {
+            let closed = |_| Error::new(ErrorKind::Closed, "the transport was closed; open another");
+            Arc::clone(&inner.places).acquire_owned().await.map_err(closed)
+        };
+        let place = deadline.run(operation, Effect::NotApplied, place).await.map_err(|error| {
+            // Whoever waits here has met a full house, and not a slow server.
+            error.with_context("waiting_for", "a place among the requests in flight")
+        })?;
+        if let Some(budget) = &inner.budget {
+            budget.take(self.call.tokens, deadline, operation).await?;
+        }
+        let request = request.build().await.map_err(|_| {
+            Error::invalid("the request cannot be put together; look at its headers and parts")
+        })?;
+        let limit = self.call.timeout.unwrap_or(inner.config.request_timeout);
+        let within = limit.min(deadline.remaining());
+        match tokio::time::timeout(within, self.send(request, place)).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) if deadline.is_past() => Err(Deadline::error(operation, Effect::Unknown)
+                .with_context("host", inner.endpoint.host())),
+            Err(_elapsed) => Err(Error::new(
+                ErrorKind::Timeout,
+                "the server took too long for one attempt; look at the server, or allow a longer request_timeout",
+            )
+            .with_effect(Effect::Unknown)
+            .with_context("host", inner.endpoint.host())
+            .with_context("request_timeout", format!("{limit:?}"))),
+        }
+    }
+
+    async fn send(&self, request: reqwest::Request, place: OwnedSemaphorePermit) -> Result<T> {
+        let inner = &self.inner;
+        // Kept for the comparison with what an error says; a body of bytes is shared, not copied.
+        let sent = request.try_clone();
+        let response = inner.http.execute(request).await.map_err(|error| failure::broken(inner, error))?;
+        if let Some(budget) = &inner.budget {
+            budget.learn(response.headers());
+        }
+        if !response.status().is_success() {
+            drop(place);
+            let sent = sent.as_ref().and_then(|sent| sent.body()?.as_bytes()).unwrap_or_default();
+            let sent =
+                self.call.hidden.as_deref().map_or_else(|| String::from_utf8_lossy(sent), Cow::Borrowed);
+            return Err(failure::refused(inner, response, &sent, &self.call.model).await);
+        }
+        (self.finish)(response, place).await
+    }
+}

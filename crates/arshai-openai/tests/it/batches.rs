@@ -1,0 +1,257 @@
+//! Batches: what is sent, and what becomes of it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use arshai_core::{
+    Deadline, ErrorKind,
+    embed::{Embedder as _, EmbedderExt as _, EmbeddingBatch, Input},
+};
+use arshai_openai::{EmbedderConfig, EmbeddingLimits, OpenAiEmbedder, TooLong, Transport};
+use serde_json::{Value, json};
+use wiremock::ResponseTemplate;
+
+use crate::{
+    embedder,
+    fake::{Embeddings, vector_of},
+    quick,
+};
+
+fn texts(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("text {n}")).collect()
+}
+
+fn refs(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
+}
+
+/// Every text has its own vector.
+fn assert_own(texts: &[String], batch: &EmbeddingBatch) {
+    assert_eq!(batch.len(), texts.len());
+    for (text, row) in texts.iter().zip(batch.rows()) {
+        assert_eq!(row.unwrap(), vector_of(text), "{text}");
+    }
+}
+
+fn refused(message: &str) -> ResponseTemplate {
+    ResponseTemplate::new(400).set_body_json(json!({ "error": { "message": message, "code": null } }))
+}
+
+fn with(url: &str, config: EmbedderConfig) -> OpenAiEmbedder {
+    OpenAiEmbedder::with_config(Transport::new(quick(url)).unwrap(), "test-model", config).unwrap()
+}
+
+fn inputs(request: &Value) -> usize {
+    request["input"].as_array().unwrap().len()
+}
+
+fn holds(request: &Value, poison: &str) -> bool {
+    request["input"].as_array().unwrap().iter().any(|text| text.as_str().unwrap().contains(poison))
+}
+
+#[tokio::test]
+async fn a_storm_of_429_loses_nothing_and_keeps_the_order() {
+    let (server, requests) =
+        Embeddings::start(|number, _| (number % 3 == 0).then(|| ResponseTemplate::new(429))).await;
+    let texts = texts(2_000);
+    let batch = embedder(quick(&server.uri())).embed(&refs(&texts), Input::Document).await.unwrap();
+    assert_own(&texts, &batch);
+    assert_eq!(batch.tokens, Some(2_000));
+    assert!(requests.lock().unwrap().len() >= 29);
+}
+
+#[tokio::test]
+async fn batches_have_a_hundred_texts_and_the_server_is_asked_for_base64() {
+    let (server, requests) = Embeddings::start(|_, _| None).await;
+    let texts = texts(250);
+    let batch = embedder(quick(&server.uri())).embed(&refs(&texts), Input::Document).await.unwrap();
+    assert_own(&texts, &batch);
+    let requests = requests.lock().unwrap();
+    let mut sizes: Vec<_> = requests.iter().map(inputs).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [50, 100, 100]);
+    assert!(
+        requests
+            .iter()
+            .all(|request| request["encoding_format"] == "base64" && request["model"] == "test-model")
+    );
+    assert!(requests.iter().all(|request| request.get("dimensions").is_none()));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_for_nothing() {
+    let (server, requests) = Embeddings::start(|_, _| None).await;
+    let embedder = embedder(quick(&server.uri()));
+    assert!(embedder.embed(&[], Input::Document).await.unwrap().is_empty());
+    let batch = embedder.embed(&["", ""], Input::Document).await.unwrap();
+    assert!(batch.rows().all(|row| row.unwrap_err().kind() == ErrorKind::InvalidInput));
+    assert!(requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn duplicates_are_sent_once_and_everyone_gets_the_vector() {
+    let (server, requests) = Embeddings::start(|_, _| None).await;
+    let texts = ["text 1", "text 2", "text 1", "", "text 2"];
+    let batch = embedder(quick(&server.uri())).embed(&texts, Input::Document).await.unwrap();
+    let rows: Vec<_> = batch.rows().map(|row| row.map(|row| row[0]).ok()).collect();
+    assert_eq!(rows, [Some(1.0), Some(2.0), Some(1.0), None, Some(2.0)]);
+    assert_eq!(requests.lock().unwrap().iter().map(inputs).collect::<Vec<_>>(), [2]);
+}
+
+#[tokio::test]
+async fn one_poisoned_text_is_found_and_the_others_succeed() {
+    let (server, requests) =
+        Embeddings::start(|_, body| holds(body, "poison").then(|| refused("the input is invalid"))).await;
+    for place in [0, 57, 99] {
+        let mut texts = texts(100);
+        texts[place] = "poison 1".into();
+        let batch = embedder(quick(&server.uri())).embed(&refs(&texts), Input::Document).await.unwrap();
+        for (position, row) in batch.rows().enumerate() {
+            match row {
+                Ok(row) => assert_eq!(row, vector_of(&texts[position])),
+                Err(error) => assert_eq!((position, error.kind()), (place, ErrorKind::InvalidInput)),
+            }
+        }
+        assert!(batch.row(place).unwrap().is_err());
+    }
+    // Halving a hundred: about two requests for each of seven levels, not a hundred.
+    assert!(requests.lock().unwrap().len() <= 3 * 18, "{}", requests.lock().unwrap().len());
+}
+
+#[tokio::test]
+async fn a_request_that_is_wrong_in_itself_is_not_halved_to_pieces() {
+    let (server, requests) = Embeddings::start(|_, _| Some(refused("dimensions are not supported"))).await;
+    let texts = texts(100);
+    let error = embedder(quick(&server.uri())).embed(&refs(&texts), Input::Document).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(requests.lock().unwrap().len() <= 4, "{}", requests.lock().unwrap().len());
+}
+
+#[tokio::test]
+async fn a_request_with_too_many_tokens_is_halved() {
+    let limit = |_: usize, body: &Value| {
+        let error = json!({ "error": { "message": "max 300000 tokens per request", "code": "max_tokens_per_request" } });
+        (inputs(body) > 30).then(|| ResponseTemplate::new(400).set_body_json(error))
+    };
+    let (server, _) = Embeddings::start(limit).await;
+    let texts = texts(100);
+    let batch = embedder(quick(&server.uri())).embed(&refs(&texts), Input::Document).await.unwrap();
+    assert_own(&texts, &batch);
+}
+
+#[tokio::test]
+async fn some_batches_may_fail_for_good_and_the_others_have_their_vectors() {
+    let (server, _) =
+        Embeddings::start(|_, body| holds(body, "text 150").then(|| ResponseTemplate::new(503))).await;
+    let texts = texts(300);
+    let config = quick(&server.uri()).with_max_attempts(2);
+    let batch = embedder(config).embed(&refs(&texts), Input::Document).await.unwrap();
+    let failed: Vec<_> = batch.rows().enumerate().filter(|(_, row)| row.is_err()).map(|(n, _)| n).collect();
+    assert_eq!(failed, (100..200).collect::<Vec<_>>());
+    let error = batch.row(150).unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.attempts(), error.is_retryable()), (ErrorKind::Unavailable, 2, true));
+}
+
+#[tokio::test]
+async fn the_deadline_cuts_off_what_is_left_and_keeps_what_is_there() {
+    let slow = |_: usize, body: &Value| {
+        let delay = std::time::Duration::from_secs(if holds(body, "text 150") { 60 } else { 0 });
+        Some(ResponseTemplate::new(200).set_body_json(crate::fake::embeddings(body)).set_delay(delay))
+    };
+    let (server, _) = Embeddings::start(slow).await;
+    let texts = texts(300);
+    let embedder = embedder(quick(&server.uri()));
+    let (refs, within) = (refs(&texts), Deadline::after(std::time::Duration::from_secs(3)));
+    let batch = within.scope(embedder.embed(&refs, Input::Document)).await.unwrap();
+    assert!(batch.row(0).unwrap().is_ok() && batch.row(299).unwrap().is_ok());
+    assert_eq!(batch.row(150).unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_base64_is_asked_for_floats_from_then_on() {
+    for message in ["encoding_format 'base64' is not supported", "bad request"] {
+        let (server, requests) =
+            Embeddings::start(move |_, body| (body["encoding_format"] == "base64").then(|| refused(message)))
+                .await;
+        let embedder = embedder(quick(&server.uri()));
+        for n in 0..3 {
+            assert_eq!(embedder.embed_query(&format!("text {n}")).await.unwrap()[0], n as f32);
+        }
+        let asked: Vec<bool> =
+            requests.lock().unwrap().iter().map(|request| request["encoding_format"] == "base64").collect();
+        assert_eq!(asked, [true, false, false, false], "{message}");
+    }
+}
+
+#[tokio::test]
+async fn long_texts_are_refused_cut_or_split_as_configured() {
+    let words = |text: &Value| text.as_str().unwrap().split_whitespace().count();
+    let limit = move |_: usize, body: &Value| {
+        let error =
+            json!({ "error": { "code": 400, "type": "exceed_context_size_error", "message": "too many" } });
+        let is_long = body["input"].as_array().unwrap().iter().any(|text| words(text) > 20);
+        is_long.then(|| ResponseTemplate::new(400).set_body_json(error))
+    };
+    let (server, requests) = Embeddings::start(limit).await;
+    // The estimate allows three times what the server takes, so the server has to say so first.
+    let limits = EmbeddingLimits { tokens_per_input: 60, ..EmbeddingLimits::OPENAI };
+    let long = "word ".repeat(150);
+    let embed = |too_long| {
+        let embedder =
+            with(&server.uri(), EmbedderConfig::default().with_limits(limits).with_too_long(too_long));
+        let long = long.clone();
+        async move { embedder.embed(&["text 1", &long], Input::Document).await.unwrap() }
+    };
+    let refused = embed(TooLong::Error).await;
+    assert_eq!(refused.row(0).unwrap().unwrap()[0], 1.0);
+    assert_eq!(refused.row(1).unwrap().unwrap_err().kind(), ErrorKind::InvalidInput);
+    let cut = embed(TooLong::Truncate).await;
+    let length = cut.row(1).unwrap().unwrap()[1];
+    assert!(length > 30.0 && length <= 100.0, "the longest beginning that fits, nearly: {length}");
+    let split = embed(TooLong::SplitAndMean).await;
+    let row = split.row(1).unwrap().unwrap();
+    let norm = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+    assert!((norm - 1.0).abs() < 1e-5, "a mean is normalised: {row:?}");
+    assert!(requests.lock().unwrap().iter().all(|request| inputs(request) > 0));
+}
+
+#[tokio::test]
+async fn a_text_that_is_surely_too_long_is_not_sent() {
+    let (server, requests) = Embeddings::start(|_, _| None).await;
+    let batch = with(&server.uri(), EmbedderConfig::minilm());
+    let batch = batch.embed(&[&"word ".repeat(20_000)], Input::Document).await.unwrap();
+    assert_eq!(batch.row(0).unwrap().unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert!(requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn prefixes_and_dimensions_are_sent() {
+    let (server, requests) = Embeddings::start(|_, _| None).await;
+    let config = EmbedderConfig::default().with_prefixes("passage: ", "query: ").with_dimensions(3);
+    let embedder = with(&server.uri(), config);
+    embedder.embed(&["a"], Input::Document).await.unwrap();
+    embedder.embed_query("b").await.unwrap();
+    let requests = requests.lock().unwrap();
+    assert_eq!(
+        (&requests[0]["input"][0], &requests[1]["input"][0]),
+        (&json!("passage: a"), &json!("query: b"))
+    );
+    assert!(requests.iter().all(|request| request["dimensions"] == 3));
+}
+
+#[tokio::test]
+async fn a_wrong_key_ends_the_call_at_once() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let (server, _) = Embeddings::start(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Some(ResponseTemplate::new(401))
+    })
+    .await;
+    let texts = texts(10_000);
+    let error = embedder(quick(&server.uri())).embed(&refs(&texts), Input::Document).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    assert!(asked.load(Ordering::SeqCst) <= 10, "{asked:?} of 100 batches");
+}
