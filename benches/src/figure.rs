@@ -34,6 +34,10 @@ impl Figures {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.measured == 0
+    }
+
     pub(crate) fn conclude(self) -> Result<()> {
         println!("# {} figures, {} missed", self.measured, self.missed.len());
         if !self.missed.is_empty() {

@@ -24,6 +24,7 @@ use vectors::{DIMENSION, Vectors};
 use crate::{
     corpus::Corpus,
     figure::{Figures, median, quantile},
+    measure::resident,
 };
 
 /// The name under which this program is started again to tell its resident memory.
@@ -50,14 +51,14 @@ pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
 }
 
 /// What another process of this program does: one hybrid search, then it tells its resident memory.
-pub(crate) async fn tell_resident(path: &str) -> Result<()> {
+pub(crate) async fn tell_resident(path: &Path) -> Result<()> {
     let file = SqliteFile::open(SqliteConfig::new(path)).await?;
     let store = file.vectors();
     let text = Query::text("what happens to the garden");
     store.search(COLLECTION, &Search::new(text)).await?;
-    let before = resident();
+    let before = resident().unwrap_or(f64::NAN);
     store.search(COLLECTION, &Search::new(Query::dense(vec![0.05; DIMENSION]))).await?;
-    println!("{before} {}", resident());
+    println!("{before} {}", resident().unwrap_or(f64::NAN));
     Ok(())
 }
 
@@ -285,12 +286,4 @@ fn resident_elsewhere(path: &Path) -> Result<(f64, f64)> {
     let told = String::from_utf8(output.stdout)?;
     let (before, after) = told.trim().split_once(' ').context("two numbers")?;
     Ok((before.parse()?, after.parse()?))
-}
-
-/// Megabytes of this program in memory; not a number where the system does not tell in `/proc`.
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kilobytes.map_or(f64::NAN, |kilobytes| kilobytes / 1024.0)
 }

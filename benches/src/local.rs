@@ -9,7 +9,10 @@ use anyhow::{Context as _, Result};
 use arshai_core::embed::{Embedder as _, EmbedderExt as _, Input};
 use arshai_local::{MiniLmConfig, MiniLmEmbedder, Weights};
 
-use crate::figure::{Figures, median, quantile};
+use crate::{
+    figure::{Figures, median, quantile},
+    measure::resident,
+};
 
 /// Each is one token of the model, so that a text of n words has n + 2 tokens.
 const WORDS: [&str; 24] = [
@@ -24,12 +27,12 @@ const QUESTIONS: usize = 200;
 
 pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
     let weights = weights().await?;
-    let before = resident();
+    let before = resident().unwrap_or(f64::NAN);
     let started = Instant::now();
     let embedder = MiniLmEmbedder::open(weights.clone(), MiniLmConfig::default()).await?;
     let mut loads = vec![started.elapsed()];
     // Before further loads, whose freed memory the allocator may keep.
-    let loaded = resident();
+    let loaded = resident().unwrap_or(f64::NAN);
     for _ in 1..ROUNDS {
         let started = Instant::now();
         let another = MiniLmEmbedder::open(weights.clone(), MiniLmConfig::default()).await?;
@@ -64,7 +67,7 @@ pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
     figures.at_least("embedding, lengths 8 to 256", speed(median(&mut rounds)), 6_000.0, "tokens/s");
     figures.note("resident memory before loading", before, "MB");
     figures.note("resident memory with the model", loaded, "MB");
-    figures.note("resident memory after the ingest", resident(), "MB");
+    figures.note("resident memory after the ingest", resident().unwrap_or(f64::NAN), "MB");
     embedder.close().await?;
     Ok(())
 }
@@ -110,12 +113,4 @@ fn mixed() -> Vec<String> {
 
 fn word(number: usize) -> &'static str {
     WORDS[number % WORDS.len()]
-}
-
-/// Megabytes of this program in memory; not a number where the system does not tell in `/proc`.
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kilobytes.map_or(f64::NAN, |kilobytes| kilobytes / 1024.0)
 }

@@ -1,43 +1,119 @@
-//! Benchmarks that print the product's figures, each beside its target; the exit status says whether all were met.
+//! Benchmarks. Those of [`FIGURES`] print the product's figures, each beside its target; the exit status says whether
+//! all were met. Those of [`CLIENTS`] measure operations under load and print lines of JSON: see [`measure`].
 //!
-//! Usage: `cargo xtask bench [memory] [ingest] [local] [hybrid] [retrieval] [cli]…` (all when none is named).
+//! Started by `cargo xtask bench`, which also starts the servers.
 
+mod agent;
 mod cli;
+mod conversations;
 mod corpus;
+mod embeddings_server;
 mod figure;
 mod hybrid;
 mod ingest;
 mod local;
+mod measure;
 mod memory;
+mod milvus;
+mod openai;
+mod redis;
 mod retrieval;
+mod sqlite;
+
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use embeddings_server::EmbeddingsServer;
 use figure::Figures;
+use measure::Bench;
 
-const ALL: [&str; 6] = ["memory", "ingest", "local", "hybrid", "retrieval", "cli"];
+const FIGURES: [&str; 6] = ["memory", "ingest", "local", "hybrid", "retrieval", "cli"];
+const CLIENTS: [&str; 5] = ["sqlite", "agent", "redis", "milvus", "openai"];
+
+/// The benchmarks of arshai
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    server: Option<Server>,
+    /// The number of this round, by which the sides of a benchmark change their order
+    #[arg(long, default_value_t = 0)]
+    round: usize,
+    /// As many operations at a time, instead of the usual numbers
+    #[arg(long, value_delimiter = ',')]
+    concurrency: Vec<usize>,
+    /// The benchmarks; without any, all that print figures
+    names: Vec<String>,
+}
+
+/// What a benchmark starts this program once more for.
+#[derive(Debug, Subcommand)]
+enum Server {
+    /// Serve embeddings in OpenAI's protocol with a fixed latency, and say where on the first line
+    #[command(hide = true)]
+    ServeEmbeddings {
+        #[arg(long, default_value_t = 20)]
+        latency_ms: u64,
+        #[arg(long, default_value_t = 1536)]
+        dimension: usize,
+    },
+    /// Tell the resident memory before and after a search of this file
+    #[command(hide = true, name = hybrid::RESIDENT)]
+    ResidentAfterSearch { path: PathBuf },
+}
 
 fn main() -> Result<()> {
-    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    // Not for users: a benchmark starts this program again.
-    match asked.as_slice() {
-        [name, path] if name == hybrid::RESIDENT => return runtime.block_on(hybrid::tell_resident(path)),
-        _ => {}
+    runtime.block_on(run(arguments))
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    match arguments.server {
+        Some(Server::ServeEmbeddings { latency_ms, dimension }) => {
+            let server = EmbeddingsServer::bind(Duration::from_millis(latency_ms), dimension).await?;
+            println!("listening on {}", server.address());
+            return server.serve().await;
+        }
+        Some(Server::ResidentAfterSearch { path }) => return hybrid::tell_resident(&path).await,
+        None => {}
     }
-    if let Some(unknown) = asked.iter().find(|name| !ALL.contains(&name.as_str())) {
-        bail!("no benchmark is named {unknown}; there are: {}", ALL.join(", "));
+    let known = || FIGURES.iter().chain(&CLIENTS);
+    if let Some(unknown) = arguments.names.iter().find(|name| !known().any(|known| known == name)) {
+        let all: Vec<&str> = known().copied().collect();
+        bail!("no benchmark is named {unknown}; there are: {}", all.join(", "));
+    }
+    let is_asked = |name: &str| arguments.names.iter().any(|asked| asked == name);
+    for name in CLIENTS.into_iter().filter(|name| is_asked(name)) {
+        measure_client(&Bench::new(name, arguments.round, &arguments.concurrency)).await?;
     }
     let mut figures = Figures::default();
-    for name in ALL.iter().filter(|name| asked.is_empty() || asked.iter().any(|asked| asked == *name)) {
+    for name in FIGURES.into_iter().filter(|name| arguments.names.is_empty() || is_asked(name)) {
         println!("# {name}");
-        match *name {
-            "memory" => runtime.block_on(memory::run(&mut figures))?,
-            "ingest" => runtime.block_on(ingest::run(&mut figures))?,
-            "local" => runtime.block_on(local::run(&mut figures))?,
-            "hybrid" => runtime.block_on(hybrid::run(&mut figures))?,
-            "retrieval" => runtime.block_on(retrieval::run(&mut figures))?,
-            _ => runtime.block_on(cli::run(&mut figures))?,
+        match name {
+            "memory" => memory::run(&mut figures).await?,
+            "ingest" => ingest::run(&mut figures).await?,
+            "local" => local::run(&mut figures).await?,
+            "hybrid" => hybrid::run(&mut figures).await?,
+            "retrieval" => retrieval::run(&mut figures).await?,
+            _ => cli::run(&mut figures).await?,
         }
     }
-    figures.conclude()
+    match figures.is_empty() {
+        true => Ok(()),
+        false => figures.conclude(),
+    }
+}
+
+/// A client joins with its name in [`CLIENTS`], an arm here, and its entry in `xtask/src/bench/catalog.rs`.
+async fn measure_client(bench: &Bench) -> Result<()> {
+    match bench.name() {
+        "sqlite" => sqlite::run(bench).await,
+        "agent" => agent::run(bench).await,
+        "redis" => redis::run(bench).await,
+        "milvus" => milvus::run(bench).await,
+        "openai" => openai::run(bench).await,
+        other => bail!("{other} has no benchmark yet"),
+    }
 }

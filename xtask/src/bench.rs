@@ -1,23 +1,121 @@
-//! `cargo xtask bench`: the figures, measured in release on this machine.
+//! `cargo xtask bench`: the figures and the measurements, in release on this machine.
+//!
+//! Figures have a target each and are printed as they come. Measurements are operations under load: each side does the
+//! same, in several rounds that alternate between the sides, on servers that are started here and stopped again. One
+//! line of JSON is printed for each, then a table with the ratios between the sides.
 
 mod build;
+mod catalog;
+mod measurement;
+mod rounds;
+mod table;
 
-use anyhow::Result;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use crate::process;
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use self::catalog::Plan;
+use crate::{
+    process,
+    services::{Folders, Lock, Provider},
+    workspace,
+};
+
+/// `cargo xtask bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The benchmarks; without any, all that need no server
+    names: Vec<String>,
+    /// Measure this side as well, for the benchmarks that have it
+    #[arg(long, value_enum)]
+    against: Option<Against>,
+    /// As many operations at a time, instead of the usual numbers
+    #[arg(long, value_delimiter = ',')]
+    concurrency: Vec<usize>,
+    /// As many rounds for each side
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Print only the lines of JSON
+    #[arg(long)]
+    json: bool,
+    /// Who runs the servers; by default containers where an engine has their images already, else processes
+    #[arg(long, value_enum)]
+    provider: Option<Provider>,
+}
+
+/// Whom we are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Against {
+    /// The scripts of `benches/python`
+    Python,
+}
 
 /// Builds the benchmarks in release and runs all of them, or those named. `build` times a build and is run only by name.
-pub(crate) fn run(names: &[&str]) -> Result<()> {
-    let (builds, names): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| **name == "build");
-    if !builds.is_empty() {
-        build::run()?;
-        if names.is_empty() {
-            return Ok(());
-        }
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let plan = Plan::of(&options.names)?;
+    ensure!(options.rounds > 0, "no round measures nothing");
+    ensure!(options.concurrency.iter().all(|number| *number > 0), "a concurrency of 0 does nothing");
+    if options.against.is_some() {
+        let without: Vec<&str> = plan.clients.iter().filter(|c| c.python.is_none()).map(|c| c.name).collect();
+        let all_without = plan.clients.len() == without.len();
+        ensure!(!all_without, "none of these benchmarks has a side in Python: {}", catalog::with_python());
     }
-    // One of them times the program itself.
-    process::run(process::cargo(&["build", "--release", "-p", "arshai-cli"]))?;
-    let mut command = process::cargo(&["run", "--release", "-p", "arshai-benches", "--"]);
-    command.args(names);
+    if plan.build {
+        build::run()?;
+    }
+    if plan.figures.is_empty() && plan.clients.is_empty() {
+        return Ok(());
+    }
+    let folders = Folders::of_checkout();
+    // Two at once would measure each other.
+    let _lock = Lock::take(&folders, "bench")?;
+    let program = built(&plan)?;
+    let mut measured = Vec::new();
+    for client in &plan.clients {
+        measured.extend(rounds::measure(client, options, &folders, &program)?);
+    }
+    let lines = measurement::merged(&measured);
+    for line in &lines {
+        println!("{}", serde_json::to_string(line).context("encoding a measurement")?);
+    }
+    if !options.json {
+        print!("{}", table::of(&measured));
+    }
+    if plan.figures.is_empty() { Ok(()) } else { figures(&plan.figures, &program, options.json) }
+}
+
+/// Runs the benchmarks that print figures; with `--json` nothing of that is a measurement, and it goes to the other output.
+fn figures(names: &[&str], program: &Path, json: bool) -> Result<()> {
+    let mut command = Command::new(program);
+    command.args(names).current_dir(workspace::root());
+    if json {
+        command.stdout(io::stderr());
+    }
     process::run(command)
+}
+
+/// The program of the benchmarks, built now.
+fn built(plan: &Plan) -> Result<PathBuf> {
+    let mut command = process::cargo(&["build", "--release", "-p", "arshai-benches"]);
+    if plan.figures.contains(&"cli") {
+        // This one times the program itself.
+        command.args(["-p", "arshai-cli"]);
+    }
+    command.arg("--message-format=json-render-diagnostics");
+    let messages = String::from_utf8(process::read(command)?).context("reading cargo's messages")?;
+    let program = messages.lines().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let is_ours = message.pointer("/target/name")?.as_str()? == "arshai-benches";
+        message.get("executable")?.as_str().filter(|_| is_ours).map(Into::into)
+    });
+    match program {
+        Some(program) => Ok(program),
+        None => bail!("cargo built no program arshai-benches"),
+    }
 }

@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod codegen;
 mod counts;
 mod integration;
 mod process;
@@ -39,9 +40,12 @@ enum Command {
     /// The house rules alone, in a second
     Tidy,
     /// Build the benchmarks in release and run them, all or those named
-    Bench {
-        /// The benchmarks
-        names: Vec<String>,
+    Bench(bench::Options),
+    /// Write the Milvus messages of proto/ as Rust
+    Codegen {
+        /// Only fail when what is checked in differs
+        #[arg(long)]
+        check: bool,
     },
     /// Start, show and stop the real engines that tests talk to
     #[command(subcommand)]
@@ -76,10 +80,8 @@ fn run(command: Command) -> Result<()> {
         Command::Ci => ci::run(),
         Command::Integration(options) => integration::run(&options).map(drop),
         Command::Tidy => tidy::run(),
-        Command::Bench { names } => {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            bench::run(&names)
-        }
+        Command::Bench(options) => bench::run(&options),
+        Command::Codegen { check } => codegen::run(check),
         Command::Services(command) => services::run(&command),
         Command::Readme { check: true } => readme::check(),
         Command::Readme { check: false } => readme::write(),

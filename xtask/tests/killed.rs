@@ -111,22 +111,69 @@ fn an_interrupt_from_the_terminal_ends_integration_and_its_test_binaries() {
 #[test]
 fn a_killed_up_takes_its_processes_along_and_removes_its_containers() {
     let stage = Stage::new();
-    let (family, removed) = (stage.family(), stage.path("removed"));
-    stage.program(
-        "docker",
-        &format!(
-            "case \"$*\" in *' up '*) {family};; *' down '*) echo \"$*\" > '{}';; esac",
-            removed.display()
-        ),
-    );
+    let (family, downs) = (stage.family(), stage.path("downs"));
+    let down = format!("echo \"$*\" >> '{}'", downs.display());
+    stage.program("docker", &format!("case \"$*\" in *' up '*) {family};; *' down '*) {down};; esac"));
     let mut command = stage.xtask(&["services", "up", "redis", "--provider", "docker"]).spawn().unwrap();
     let family = stage.numbers();
     assert!(family.iter().all(|pid| runs(*pid)));
+    // What an earlier run may have left was removed before anything was started.
+    assert_eq!(wait_for(&downs).lines().count(), 1);
     kill(&["-KILL", &command.id().to_string()]);
     command.wait().unwrap();
     assert_all_end(&family);
-    let words = wait_for(&removed);
-    assert!(words.starts_with("compose --project-name arshai-") && words.contains(" --volumes "), "{words}");
+    let start = Instant::now();
+    let words = loop {
+        let words = wait_for(&downs);
+        if words.lines().count() > 1 {
+            break words;
+        }
+        assert!(start.elapsed() < PATIENCE, "the containers were not removed");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    for line in words.lines() {
+        assert!(
+            line.starts_with("compose --project-name arshai-") && line.contains(" --volumes "),
+            "{words}"
+        );
+    }
+}
+
+/// The state of a service whose processes and supervisor were all killed, with what would clean up after it.
+fn dead_state(stage: &Stage, cleanup: &Path) -> PathBuf {
+    let folder = stage.path("xtask/run");
+    fs::create_dir_all(&folder).unwrap();
+    let gone = serde_json::json!({ "pid": std::process::id(), "start": "another boot/1" });
+    let state = serde_json::json!({
+        "service": "redis", "provider": "docker", "exports": {}, "probes": [], "supervisor": gone,
+        "processes": [{ "name": "redis", "id": gone, "log": stage.path("redis.log") }],
+        "cleanup": {
+            "name": "redis", "program": cleanup, "arguments": [], "environment": {},
+            "folder": stage.folder.path(), "log": stage.path("redis.log"),
+        },
+    });
+    let path = folder.join("redis.json");
+    fs::write(&path, state.to_string()).unwrap();
+    path
+}
+
+#[test]
+fn what_a_service_left_that_was_killed_with_its_supervisor_is_removed_by_down_and_by_up() {
+    let stage = Stage::new();
+    let cleaned = stage.path("cleaned");
+    let cleanup = stage.program("clean", &format!("echo cleaned > '{}'", cleaned.display()));
+    let state = dead_state(&stage, &cleanup);
+    assert!(stage.xtask(&["services", "status"]).status().unwrap().success());
+    assert!(state.exists(), "only a command that cleans up may forget a service");
+    assert!(stage.xtask(&["services", "down", "redis"]).status().unwrap().success());
+    assert!(cleaned.exists() && !state.exists());
+
+    fs::remove_file(&cleaned).unwrap();
+    dead_state(&stage, &cleanup);
+    // It cannot start, and cleans up before it tries.
+    stage.program("docker", "exit 1");
+    assert!(!stage.xtask(&["services", "up", "redis", "--provider", "docker"]).status().unwrap().success());
+    assert!(cleaned.exists());
 }
 
 #[test]
@@ -153,10 +200,13 @@ fn a_command_whose_own_program_was_built_anew_meanwhile_still_starts_processes()
 #[test]
 fn a_test_program_without_tests_and_one_that_breaks_off_fail_integration() {
     let stage = Stage::new();
+    let passed = "echo 'test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out'";
     let nothing = "echo 'test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out'";
     for (name, script, reason) in [
         ("empty", nothing, "no test ran"),
         ("broken", "echo 'running 3 tests'; kill -SEGV $$", "it ended without a result"),
+        ("late", &format!("{passed}; exit 3"), "it failed all the same (exit status: 3)"),
+        ("later", &format!("{passed}; kill -SEGV $$"), "it failed all the same (signal: 11"),
     ] {
         let binary = stage.program(name, script);
         let words = ["integration", "--only", "sqlite", "--binary", &binary.to_string_lossy()];

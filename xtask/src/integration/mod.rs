@@ -19,7 +19,7 @@ use clap::Args;
 pub(crate) use self::catalog::{ENTRIES, holds};
 use self::{catalog::Run, expected::Expected, outcome::Outcome};
 use crate::{
-    services::{Folders, Held, Lock, Provider, Service},
+    services::{Folders, Held, Lock, Provider, Service, take_all},
     test_binaries::{self, TestBinary},
     workspace,
 };
@@ -58,7 +58,10 @@ pub(crate) fn run(options: &Options) -> Result<u64> {
         Some(program) => Binaries::InPlace(program.clone()),
         None => Binaries::built_for(&runs)?,
     };
-    let mut engines = Engines::new(&folders, options.provider);
+    // All at once and in their order: taken one by one as they are needed, they could be those that another command
+    // has, which waits for one of ours.
+    let services: BTreeSet<Service> = runs.iter().flat_map(|run| run.engine.services).copied().collect();
+    let mut engines = Engines::new(&folders, options.provider, take_all(&folders, services)?);
     let mut outcomes = Vec::new();
     for (at, run) in runs.iter().enumerate() {
         println!("{}/{} on {}", run.entry.package, run.entry.binary, run.engine.name);
@@ -119,14 +122,17 @@ impl Binaries {
 struct Engines<'a> {
     folders: &'a Folders,
     provider: Option<Provider>,
+    /// Of those that were not started yet.
+    locks: BTreeMap<Service, Lock>,
     held: BTreeMap<Service, Held>,
     /// Those that did not start: they are not tried once more.
     failed: BTreeMap<Service, String>,
 }
 
 impl<'a> Engines<'a> {
-    fn new(folders: &'a Folders, provider: Option<Provider>) -> Self {
-        Self { folders, provider, held: BTreeMap::new(), failed: BTreeMap::new() }
+    fn new(folders: &'a Folders, provider: Option<Provider>, locks: Vec<(Service, Lock)>) -> Self {
+        let locks = locks.into_iter().collect();
+        Self { folders, provider, locks, held: BTreeMap::new(), failed: BTreeMap::new() }
     }
 
     /// Starts what does not run yet, and says where all of it is found.
@@ -137,7 +143,8 @@ impl<'a> Engines<'a> {
                 bail!("{error}");
             }
             if !self.held.contains_key(service) {
-                match Held::start(self.folders, *service, self.provider, None) {
+                let lock = self.locks.remove(service).context("a service is started twice")?;
+                match Held::start(self.folders, *service, self.provider, None, lock) {
                     Ok(held) => drop(self.held.insert(*service, held)),
                     Err(error) => {
                         let text = format!("the service {service} is missing: {error:#}");

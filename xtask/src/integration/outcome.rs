@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fs,
     path::PathBuf,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -14,7 +13,7 @@ use serde::Deserialize;
 use super::catalog::Run;
 use crate::{
     counts::Counts,
-    services::{Folders, Job, Launch, Supervised, tail},
+    services::{End, Folders, Job, Launch, Supervised, tail},
     test_binaries::TestBinary,
 };
 
@@ -82,6 +81,13 @@ impl Outcome {
             let summary = log.lines().any(|line| line.starts_with("test result:"));
             ensure!(summary, "it ended without a result:\n{}", tail(&files.log, 40));
             ensure!(outcome.tests.failed == 0, "tests failed:\n{}", tail(&files.log, 100));
+            if let Some(end) = files.ends.iter().find(|end| !end.is_success) {
+                bail!(
+                    "its tests passed and it failed all the same ({}):\n{}",
+                    end.status,
+                    tail(&files.log, 40)
+                );
+            }
             Ok(())
         });
         outcome.error = judged.err().map(|error| format!("{error:#}"));
@@ -90,10 +96,11 @@ impl Outcome {
     }
 }
 
-/// Where a run writes.
+/// Where a run wrote, and how it ended.
 struct Files {
     log: PathBuf,
     report: PathBuf,
+    ends: Vec<End>,
 }
 
 fn execute(
@@ -105,15 +112,15 @@ fn execute(
     let name = format!("{}-{}-{}", binary.package, binary.name, run.engine.name);
     let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let folder = folders.integration()?;
-    let files =
-        Files { log: folder.join(format!("{name}.log")), report: folder.join(format!("{name}.json")) };
+    let log = folder.join(format!("{name}.log"));
+    let report = folder.join(format!("{name}.json"));
     // What an earlier run reported is not ours.
-    if files.report.exists() {
-        fs::remove_file(&files.report).with_context(|| format!("removing {}", files.report.display()))?;
+    if report.exists() {
+        fs::remove_file(&report).with_context(|| format!("removing {}", report.display()))?;
     }
     let mut environment = variables;
     environment.insert("ARSHAI_TEST_ENGINE".to_owned(), run.engine.name.to_owned());
-    environment.insert("ARSHAI_CONFORMANCE_REPORT".to_owned(), files.report.display().to_string());
+    environment.insert("ARSHAI_CONFORMANCE_REPORT".to_owned(), report.display().to_string());
     environment.insert("CARGO_MANIFEST_DIR".to_owned(), binary.folder.display().to_string());
     let launch = Launch {
         name,
@@ -121,17 +128,13 @@ fn execute(
         arguments: Vec::new(),
         environment,
         folder: binary.folder.clone(),
-        log: files.log.clone(),
+        log: log.clone(),
     };
     let supervised = Supervised::start(&Job { launches: vec![launch], cleanup: None })?;
-    let start = Instant::now();
-    while supervised.members.iter().any(|member| member.id.is_alive()) {
-        if start.elapsed() > PATIENCE {
-            bail!("it did not end in {} s:\n{}", PATIENCE.as_secs(), tail(&files.log, 40));
-        }
-        thread::sleep(Duration::from_millis(20));
+    match supervised.wait(PATIENCE)? {
+        Some(ends) => Ok(Files { log, report, ends }),
+        None => bail!("it did not end in {} s:\n{}", PATIENCE.as_secs(), tail(&log, 40)),
     }
-    Ok(files)
 }
 
 /// One line of JSON per suite.

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, env, path::PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::{
     catalog::{Provider, Service},
     health::Probe,
+    resp::Login,
     state::State,
 };
 
@@ -39,35 +40,42 @@ fn probes(service: Service, exports: &BTreeMap<String, String>) -> Result<Vec<Pr
     let mut probes = Vec::new();
     for name in service.variables().iter().filter(|name| !name.ends_with("_CA")) {
         let text = exports.get(*name).map(String::as_str).unwrap_or_default();
-        let url = Url::parse(text).with_context(|| format!("{name} is not a URL with a host: {text:?}"))?;
+        // The value may hold a password, and where it begins is unclear in one that cannot be read: it is not shown.
+        let url = Url::parse(text).with_context(|| {
+            format!(
+                "{name} is not a URL such as scheme://user:password@host:port/path; a special character in the user or \
+                 the password is written as % and two hexadecimal digits"
+            )
+        })?;
         let ca = exports.iter().find(|(name, _)| name.ends_with("_CA")).map(|(_, path)| PathBuf::from(path));
+        let address =
+            url.address(service).with_context(|| format!("{name}: nothing is known of its scheme"))?;
         probes.push(match (url.scheme, ca) {
-            ("rediss", Some(ca)) => {
-                Probe::RedisTls { address: url.address(6379), ca, password: url.password() }
-            }
+            ("rediss", Some(ca)) => Probe::RedisTls { address, ca, login: url.login },
             // Which of its nodes serve what is not ours to expect.
-            ("redis" | "redis-cluster", _) => {
-                Probe::Redis { address: url.address(6379), password: url.password() }
-            }
-            ("redis-sentinel", _) => Probe::Redis { address: url.address(26379), password: None },
-            ("http", _) if service.variables().iter().any(|name| name.ends_with("_URI")) => {
-                Probe::Grpc { address: url.address(19530) }
-            }
+            ("redis" | "redis-cluster", _) => Probe::Redis { address, login: url.login },
+            // Its users and passwords are not those of the servers it watches, which the URL is about.
+            ("redis-sentinel", _) => Probe::Redis { address, login: None },
+            ("http", _) if speaks_grpc(service) => Probe::Grpc { address },
             // A server of speech need not list its models.
-            ("http", _) if service == Service::Speech => Probe::Tcp { address: url.address(80) },
-            ("http", _) => Probe::Http { address: url.address(80), path: format!("{}/models", url.path) },
-            ("https" | "rediss" | "rediss-cluster", _) => Probe::Tcp { address: url.address(443) },
-            (scheme, _) => bail!("{name}: nothing is known of {scheme}://"),
+            ("http", _) if service == Service::Speech => Probe::Tcp { address },
+            ("http", _) => Probe::Http { address, path: format!("{}/models", url.path) },
+            _ => Probe::Tcp { address },
         });
     }
     Ok(probes)
 }
 
+fn speaks_grpc(service: Service) -> bool {
+    service.variables().iter().any(|name| name.ends_with("_URI"))
+}
+
 /// As much of a URL as a health check needs.
 struct Url<'a> {
     scheme: &'a str,
-    user: Option<&'a str>,
+    login: Option<Login>,
     host: &'a str,
+    port: Option<u16>,
     path: &'a str,
 }
 
@@ -77,22 +85,52 @@ impl<'a> Url<'a> {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end)?;
         let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-        let (user, host) = match authority.rsplit_once('@') {
-            Some((user, host)) => (Some(user), host),
+        let (login, host) = match authority.rsplit_once('@') {
+            Some((user, host)) => (login(user)?, host),
             None => (None, authority),
         };
-        (!host.is_empty()).then_some(Self { scheme, user, host, path })
+        let (host, port) = match host.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
+            _ => (host, None),
+        };
+        let is_ipv6 = host.strip_prefix('[').is_some_and(|host| host.ends_with(']'));
+        let is_host = !host.is_empty() && (is_ipv6 || !host.contains([':', '[', ']', ' ']));
+        is_host.then_some(Self { scheme, login, host, port, path })
     }
 
-    fn address(&self, port: u16) -> String {
-        let has_port = self.host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        if has_port { self.host.to_owned() } else { format!("{}:{port}", self.host) }
+    /// `host:port`, with the port that is usual for the scheme; none for a scheme that nothing is known of.
+    fn address(&self, service: Service) -> Option<String> {
+        let usual = match self.scheme {
+            "http" if speaks_grpc(service) => 19530,
+            "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => 6379,
+            "redis-sentinel" | "rediss-sentinel" => 26379,
+            "http" => 80,
+            "https" => 443,
+            _ => return None,
+        };
+        Some(format!("{}:{}", self.host, self.port.unwrap_or(usual)))
     }
+}
 
-    fn password(&self) -> Option<String> {
-        let (_, password) = self.user?.split_once(':')?;
-        (!password.is_empty()).then(|| password.to_owned())
+/// `user:password`, either of which may be missing; none where an escape in it cannot be read.
+fn login(text: &str) -> Option<Option<Login>> {
+    let Some((user, password)) = text.split_once(':') else { return decoded(text).map(|_| None) };
+    let (user, password) = (decoded(user)?, decoded(password)?);
+    let user = (!user.is_empty()).then_some(user);
+    Some((!password.is_empty()).then_some(Login { user, password }))
+}
+
+/// Text in which some characters stand as `%` and two hexadecimal digits (RFC 3986, section 2.1).
+fn decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)?);
+        bytes.extend_from_slice(rest.as_bytes());
     }
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -110,21 +148,69 @@ mod tests {
         assert!(error.contains("ARSHAI_TEST_MILVUS_URI is not set"), "{error}");
         let error = found(Service::Openai, &[]).unwrap_err().to_string();
         assert!(error.contains("(or OPENAI_BASE_URL)"), "{error}");
-        assert!(found(Service::Redis, &[("ARSHAI_TEST_REDIS_URL", "localhost")]).is_err());
         assert!(found(Service::Redis, &[("ARSHAI_TEST_REDIS_URL", "ftp://localhost")]).is_err());
+    }
+
+    fn redis(url: &str) -> Result<Vec<Probe>> {
+        found(Service::Redis, &[("ARSHAI_TEST_REDIS_URL", url)])
     }
 
     #[test]
     fn addresses_are_read_from_urls() {
-        let url = [("ARSHAI_TEST_REDIS_URL", "redis://me:se@cret@db.example/2")];
-        let address = "db.example:6379".to_owned();
-        let password = Some("se@cret".to_owned());
-        assert_eq!(found(Service::Redis, &url).unwrap(), [Probe::Redis { address, password }]);
         let url = [("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1/")];
         let probe = Probe::Http { address: "127.0.0.1:8080".to_owned(), path: "/v1/models".to_owned() };
         assert_eq!(found(Service::Openai, &url).unwrap(), [probe.clone(), probe]);
-        let url = [("ARSHAI_TEST_MILVUS_URI", "http://127.0.0.1:19531")];
-        let probe = Probe::Grpc { address: "127.0.0.1:19531".to_owned() };
-        assert_eq!(found(Service::Milvus, &url).unwrap(), [probe]);
+        let milvus = |url| found(Service::Milvus, &[("ARSHAI_TEST_MILVUS_URI", url)]).unwrap();
+        let grpc = |address: &str| [Probe::Grpc { address: address.to_owned() }];
+        assert_eq!(milvus("http://127.0.0.1:19531"), grpc("127.0.0.1:19531"));
+        assert_eq!(milvus("http://[::1]:19531"), grpc("[::1]:19531"));
+        assert_eq!(milvus("http://milvus.example"), grpc("milvus.example:19530"));
+    }
+
+    #[test]
+    fn a_user_of_the_access_lists_is_not_dropped_and_escapes_are_undone() {
+        let login = |user: Option<&str>, password: &str| {
+            Some(Login { user: user.map(str::to_owned), password: password.to_owned() })
+        };
+        for (url, expected) in [
+            ("redis://me:se@cret@db.example/2", login(Some("me"), "se@cret")),
+            ("redis://m%40e:p%2Fss%C3%A9@db.example", login(Some("m@e"), "p/ss\u{e9}")),
+            ("redis://:only@db.example", login(None, "only")),
+            ("redis://me@db.example", None),
+            ("redis-cluster://me:pw@db.example", login(Some("me"), "pw")),
+        ] {
+            let probe = Probe::Redis { address: "db.example:6379".to_owned(), login: expected };
+            assert_eq!(redis(url).unwrap(), [probe], "{url}");
+        }
+    }
+
+    #[test]
+    fn each_scheme_has_its_usual_port() {
+        for (scheme, port) in [
+            ("rediss", 6379),
+            ("rediss-cluster", 6379),
+            ("redis-sentinel", 26379),
+            ("rediss-sentinel", 26379),
+            ("https", 443),
+        ] {
+            let probes = redis(&format!("{scheme}://db.example")).unwrap();
+            assert_eq!(probes[0].address(), format!("db.example:{port}"), "{scheme}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_not_shown_as_it_may_hold_a_password() {
+        for value in [
+            "localhost",
+            "me:hunter2@db.example",
+            "redis://me:hunter2@",
+            "redis://me:hunter2%2@db.example",
+            "redis://me:hunter2/x@db.example",
+            "me:hunter2://db.example",
+            "redis://db.example:hunter2",
+        ] {
+            let error = format!("{:#}", redis(value).unwrap_err());
+            assert!(error.contains("ARSHAI_TEST_REDIS_URL") && !error.contains("hunter2"), "{error}");
+        }
     }
 }

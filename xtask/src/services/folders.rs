@@ -49,6 +49,11 @@ impl Folders {
         self.folder("integration")
     }
 
+    /// What the sides of benchmarks print.
+    pub(crate) fn bench(&self) -> Result<PathBuf> {
+        self.folder("bench")
+    }
+
     /// Unpacked packages, one folder each, kept between runs.
     pub(crate) fn packages(&self) -> Result<PathBuf> {
         self.folder("packages")

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     dial::dial,
     http,
-    resp::{Connection, Reply},
+    resp::{Connection, Login, Reply},
     tls,
 };
 
@@ -30,7 +30,8 @@ pub(crate) enum Probe {
         /// `host:port`.
         address: String,
         /// For `AUTH`.
-        password: Option<String>,
+        #[serde(flatten)]
+        login: Option<Login>,
     },
     /// The same behind TLS.
     RedisTls {
@@ -39,7 +40,8 @@ pub(crate) enum Probe {
         /// The certificate of the authority, as PEM.
         ca: PathBuf,
         /// For `AUTH`.
-        password: Option<String>,
+        #[serde(flatten)]
+        login: Option<Login>,
     },
     /// A node that knows `nodes` nodes and sees every slot served.
     RedisCluster {
@@ -93,15 +95,13 @@ impl Probe {
     /// Asks once.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
-            Self::Redis { address, password } => {
-                let mut connection = Connection::open(address, password.as_deref(), PATIENCE)?;
+            Self::Redis { address, login } => {
+                let mut connection = Connection::open(address, login.as_ref(), PATIENCE)?;
                 pong(&connection.call(&["PING"])?)
             }
-            Self::RedisTls { address, ca, password } => {
+            Self::RedisTls { address, ca, login } => {
                 let mut connection = Connection::over(tls::connect(address, ca, PATIENCE)?);
-                if let Some(password) = password {
-                    connection.call(&["AUTH", password])?;
-                }
+                connection.log_in(login.as_ref())?;
                 pong(&connection.call(&["PING"])?)
             }
             Self::RedisCluster { address, nodes } => cluster_is_whole(address, *nodes),
@@ -182,10 +182,27 @@ mod tests {
     #[test]
     fn waiting_ends_when_the_service_ended_and_when_the_time_is_over() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let probes = [Probe::Redis { address: closed, password: None }];
+        let probes = [Probe::Redis { address: closed, login: None }];
         let ended = wait(&probes, Duration::from_secs(600), || bail!("it ended"));
         assert_eq!(ended.unwrap_err().to_string(), "it ended");
         let late = wait(&probes, Duration::ZERO, || Ok(())).unwrap_err();
         assert!(late.to_string().contains("is not ready after 0 s"), "{late:#}");
+    }
+
+    #[test]
+    fn a_login_survives_the_state_file_and_one_of_a_password_alone_is_read() {
+        for login in
+            [None, Some(Login::with("p")), Some(Login { user: Some("u".into()), password: "p".into() })]
+        {
+            let probe = Probe::Redis { address: "localhost:6379".to_owned(), login };
+            let text = serde_json::to_string(&probe).unwrap();
+            assert_eq!(serde_json::from_str::<Probe>(&text).unwrap(), probe, "{text}");
+        }
+        // Services that run while this program changes are still known.
+        for (password, login) in [(r#""p""#, Some(Login::with("p"))), ("null", None)] {
+            let text = format!(r#"{{"kind":"redis","address":"a:1","password":{password}}}"#);
+            let probe = Probe::Redis { address: "a:1".to_owned(), login };
+            assert_eq!(serde_json::from_str::<Probe>(&text).unwrap(), probe);
+        }
     }
 }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::{
     addresses,
     catalog::{Provider, Service},
     check, external,
     folders::Folders,
+    lock::Lock,
     process::Running,
     recipe, say,
-    state::{self, Lock, State},
+    state::{self, State},
     stop,
 };
 
@@ -25,12 +26,13 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Starts a service and waits until it is ready; or finds it running, or outside.
+    /// Starts a service and waits until it is ready; or finds it running, or outside. The lock is the service's own.
     pub(crate) fn start(
         folders: &Folders,
         service: Service,
         provider: Option<Provider>,
         port_base: Option<u16>,
+        lock: Lock,
     ) -> Result<Self> {
         if provider == Some(Provider::External) {
             let state = external::find(service)?;
@@ -38,9 +40,12 @@ impl Held {
             say(&format!("{service} answers at {}", addresses(&state)));
             return Ok(Self { running: None, state, _lock: None });
         }
-        let lock = Some(Lock::take(folders, service.name())?);
+        let lock = Some(lock);
         if let Some(state) = State::read(folders, service)? {
             match check(&state) {
+                Err(_) if !state.may_run() => stop(folders, &state).with_context(|| {
+                    format!("removing what is left of {service}, which ended without being stopped")
+                })?,
                 Ok(()) if provider.is_some_and(|provider| provider != state.provider) => bail!(
                     "{service} runs already, by the provider {}; stop it with `cargo xtask services down {service}`",
                     state.provider

@@ -9,6 +9,7 @@ mod health;
 mod held;
 mod http;
 mod identity;
+mod lock;
 mod logs;
 mod packages;
 mod process;
@@ -32,9 +33,10 @@ pub(crate) use self::{
     catalog::{Provider, Service},
     folders::Folders,
     held::Held,
+    lock::{Lock, take_all},
     logs::tail,
-    state::Lock,
-    supervise::{Job, Launch, Supervised, run as supervise},
+    packages::{Python, library},
+    supervise::{End, Job, Launch, Supervised, run as supervise},
     tls::terminate as terminate_tls,
 };
 
@@ -136,7 +138,9 @@ fn start_all(folders: &Folders, up: &Up) -> Result<()> {
     let names = Names { names: up.names.clone() };
     let mut all = Vec::new();
     for service in names.all() {
-        all.push(Held::start(folders, service, up.provider, up.port_base)?);
+        // One after the other, in the order in which services are locked.
+        let lock = Lock::take(folders, service.name())?;
+        all.push(Held::start(folders, service, up.provider, up.port_base, lock)?);
     }
     let external = up.provider == Some(Provider::External);
     let mut outside = String::new();
@@ -158,8 +162,10 @@ fn stop_all(folders: &Folders, names: &Names) -> Result<()> {
     for service in names.all() {
         let _lock = Lock::take(folders, service.name())?;
         if let Some(state) = State::read(folders, service)? {
+            let ran = state.may_run();
             stop(folders, &state)?;
-            say(&format!("{service} is stopped"));
+            let word = if ran { "is stopped" } else { "had ended; what was left of it is removed" };
+            say(&format!("{service} {word}"));
         }
     }
     state::write_exports(folders)
@@ -189,7 +195,7 @@ fn show(folders: &Folders, status: &Status) -> Result<()> {
     for service in status.names.all() {
         let state = match status.provider {
             Some(Provider::External) => external::find(service).ok(),
-            _ => State::read(folders, service)?,
+            _ => State::running(folders, service)?,
         };
         let wanted = |state: &State| status.provider.is_none_or(|provider| provider == state.provider);
         let Some(state) = state.filter(wanted) else {

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{finish, folders::Folders, state::Lock};
+use super::{finish, folders::Folders, lock::Lock};
 use crate::workspace;
 
 /// How long one download may take.
@@ -136,15 +136,21 @@ pub(crate) fn wheel(folders: &Folders, python: &Python, wheel: &Wheel) -> Result
 }
 
 /// The folder with everything that `services/python/NAME.txt` lists, for `PYTHONPATH`.
-pub(crate) fn library(folders: &Folders, python: &Python, name: &str) -> Result<PathBuf> {
+pub(crate) fn service_library(folders: &Folders, python: &Python, name: &str) -> Result<PathBuf> {
     let list = workspace::root().join("services/python").join(format!("{name}.txt"));
-    let requirements = fs::read_to_string(&list).with_context(|| format!("reading {}", list.display()))?;
+    library(folders, python, name, &list)
+}
+
+/// The folder `name` with everything that a file of requirements lists, for `PYTHONPATH`.
+pub(crate) fn library(folders: &Folders, python: &Python, name: &str, list: &Path) -> Result<PathBuf> {
+    let requirements = fs::read_to_string(list).with_context(|| format!("reading {}", list.display()))?;
     once(folders, &format!("{name}-python{}", python.version), &requirements, |folder| {
         let mut pip = python.pip("install")?;
-        pip.arg("--no-deps").arg("--target").arg(folder).arg("--requirement").arg(&list);
+        pip.arg("--no-deps").arg("--target").arg(folder).arg("--requirement").arg(list);
         build(pip, &folder.join(".log")).with_context(|| {
             format!(
-                "installing services/python/{name}.txt for Python {} (3.11 or later is needed)",
+                "installing {} for Python {} (3.11 or later is needed)",
+                workspace::shown(&workspace::root(), list),
                 python.version
             )
         })

@@ -52,6 +52,8 @@ impl Running {
 
     fn launch(service: Service, provider: Provider, folders: &Folders, recipe: &Recipe) -> Result<Self> {
         let job = Job { launches: recipe.launches.clone(), cleanup: recipe.cleanup.clone() };
+        // What a run left behind whose state is lost would be taken for ours.
+        clean_up(job.cleanup.as_ref())?;
         let supervised = Supervised::start(&job)?;
         let state = State {
             service,

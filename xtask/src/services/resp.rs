@@ -1,12 +1,14 @@
 //! Just enough of Redis's protocol (RESP2) to ask a server how it is and to form a cluster.
 
 use std::{
+    fmt,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::dial::dial;
 
@@ -17,6 +19,28 @@ const MOST: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Connection<S: Read + Write> {
     stream: BufReader<S>,
+}
+
+/// Who asks.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Login {
+    /// The user of the server's access lists; none is the default user.
+    pub(crate) user: Option<String>,
+    /// The password.
+    pub(crate) password: String,
+}
+
+impl Login {
+    /// The default user.
+    pub(crate) fn with(password: &str) -> Self {
+        Self { user: None, password: password.to_owned() }
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// A reply.
@@ -40,12 +64,10 @@ impl Reply {
 }
 
 impl Connection<TcpStream> {
-    /// Connects, and logs in when there is a password.
-    pub(crate) fn open(address: &str, password: Option<&str>, patience: Duration) -> Result<Self> {
+    /// Connects, and logs in when it is said who asks.
+    pub(crate) fn open(address: &str, login: Option<&Login>, patience: Duration) -> Result<Self> {
         let mut connection = Self::over(dial(address, patience)?);
-        if let Some(password) = password {
-            connection.call(&["AUTH", password])?;
-        }
+        connection.log_in(login)?;
         Ok(connection)
     }
 }
@@ -54,6 +76,15 @@ impl<S: Read + Write> Connection<S> {
     /// Speaks over a stream that has its own time limits.
     pub(crate) fn over(stream: S) -> Self {
         Self { stream: BufReader::new(stream) }
+    }
+
+    /// Says who asks.
+    pub(crate) fn log_in(&mut self, login: Option<&Login>) -> Result<()> {
+        match login {
+            Some(Login { user: Some(user), password }) => self.call(&["AUTH", user, password]).map(drop),
+            Some(Login { user: None, password }) => self.call(&["AUTH", password]).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Sends a command and reads its reply; an error reply is an error.

@@ -2,14 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
-use rustix::fs::{FlockOperation, flock};
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -19,9 +17,6 @@ use super::{
     identity::ProcessId,
     supervise::Launch,
 };
-
-/// How long a command waits for another one of the same kind.
-const LOCK_WAIT: Duration = Duration::from_secs(600);
 
 /// One running service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,8 +49,13 @@ pub(crate) struct Member {
 }
 
 impl State {
-    /// The state of a service, if it was started and something of it may still run. What a machine's restart or a
-    /// kill left behind is removed.
+    /// The state of a service that runs: something of it at least.
+    pub(crate) fn running(folders: &Folders, service: Service) -> Result<Option<Self>> {
+        Ok(Self::read(folders, service)?.filter(Self::may_run))
+    }
+
+    /// The last known state of a service. When nothing of it runs any more, a restart of the machine or a kill ended
+    /// it, and what outlives its processes may still be there.
     pub(crate) fn read(folders: &Folders, service: Service) -> Result<Option<Self>> {
         let path = path(folders, service)?;
         let text = match fs::read_to_string(&path) {
@@ -69,11 +69,7 @@ impl State {
                 path.display()
             )
         })?;
-        if state.may_run() {
-            return Ok(Some(state));
-        }
-        Self::remove(folders, service)?;
-        Ok(None)
+        Ok(Some(state))
     }
 
     /// Whether any process of it is alive. That of containers is the compose command that holds them.
@@ -113,7 +109,8 @@ fn write_whole(path: &Path, text: &str) -> Result<()> {
 pub(crate) fn exports(folders: &Folders) -> Result<String> {
     let mut lines = String::new();
     for service in Service::ALL {
-        for (name, value) in State::read(folders, service)?.map(|state| state.exports).unwrap_or_default() {
+        for (name, value) in State::running(folders, service)?.map(|state| state.exports).unwrap_or_default()
+        {
             lines.push_str(&export(&name, &value));
         }
     }
@@ -128,32 +125,6 @@ pub(crate) fn export(name: &str, value: &str) -> String {
 /// Writes those lines to `target/xtask/run/env`.
 pub(crate) fn write_exports(folders: &Folders) -> Result<()> {
     write_whole(&folders.run()?.join("env"), &exports(folders)?)
-}
-
-/// While it lives, no other command of this checkout does the same: starts or stops a service, or fetches packages.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// Waits for the lock, and says so when another command has it.
-    pub(crate) fn take(folders: &Folders, name: &str) -> Result<Self> {
-        let path = folders.run()?.join(format!("{name}.lock"));
-        let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
-        let start = Instant::now();
-        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            if start.elapsed() > LOCK_WAIT {
-                bail!(
-                    "another command has been busy with {name} for {} s ({})",
-                    LOCK_WAIT.as_secs(),
-                    path.display()
-                );
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Ok(Self { _file: file })
-    }
 }
 
 #[cfg(test)]
@@ -183,19 +154,19 @@ mod tests {
         let own = ProcessId::of(std::process::id()).unwrap();
         let state = state(own.pid, &own.start);
         state.write(&folders).unwrap();
-        assert_eq!(State::read(&folders, Service::Redis).unwrap(), Some(state));
-        assert_eq!(State::read(&folders, Service::Milvus).unwrap(), None);
+        assert_eq!(State::running(&folders, Service::Redis).unwrap(), Some(state));
+        assert_eq!(State::running(&folders, Service::Milvus).unwrap(), None);
         assert_eq!(exports(&folders).unwrap(), "export ARSHAI_TEST_REDIS_URL='redis://it'\\''s'\n");
     }
 
     #[test]
-    fn the_state_of_a_process_that_is_gone_is_cleaned_away() {
+    fn a_process_that_is_gone_does_not_run_and_is_not_exported() {
         let folder = tempfile::tempdir().unwrap();
         let folders = Folders::below(folder.path());
         // Our own number, started at another time: a pid in use again.
         state(std::process::id(), "another boot/1").write(&folders).unwrap();
-        assert_eq!(State::read(&folders, Service::Redis).unwrap(), None);
-        assert!(!path(&folders, Service::Redis).unwrap().exists());
+        assert_eq!(State::running(&folders, Service::Redis).unwrap(), None);
+        assert!(State::read(&folders, Service::Redis).unwrap().is_some(), "nobody can clean up after it");
         assert_eq!(exports(&folders).unwrap(), "");
     }
 

@@ -1,9 +1,10 @@
 //! `cargo xtask supervise`, started by the other commands: starts the processes of one service and makes sure that
 //! they do not outlive the command that asked for them.
 //!
-//! A job is one line of JSON on standard input; the reply is one line on standard output. From then on standard input
-//! is the lifeline: when it closes — the command was interrupted, killed, or panicked — every process is stopped. The
-//! line `detach` cuts it for `services up`: the processes stay until `services down` stops them by their numbers.
+//! A job is one line of JSON on standard input; the reply is one line on standard output, and one more for each process
+//! that ends. From the first on standard input is the lifeline: when it closes — the command was interrupted, killed, or
+//! panicked — every process is stopped. The line `detach` cuts it for `services up`: the processes stay until
+//! `services down` stops them by their numbers.
 
 use std::{
     collections::BTreeMap,
@@ -83,6 +84,18 @@ pub(crate) struct Job {
 enum Answer {
     Started(Vec<Member>),
     Failed(String),
+    Ended(End),
+}
+
+/// How a process of a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct End {
+    /// Its role.
+    pub(crate) name: String,
+    /// Whether it ended with success, by its own account.
+    pub(crate) is_success: bool,
+    /// Its exit status or the signal, in words.
+    pub(crate) status: String,
 }
 
 /// The side of the command that asked: while it lives, the processes live.
@@ -90,6 +103,7 @@ enum Answer {
 pub(crate) struct Supervised {
     child: Child,
     lifeline: Option<ChildStdin>,
+    ends: Receiver<End>,
     /// The supervisor itself.
     pub(crate) id: ProcessId,
     /// What it started.
@@ -111,12 +125,31 @@ impl Supervised {
         line.push('\n');
         lifeline.write_all(line.as_bytes()).context("handing over the job")?;
         let stdout = child.stdout.take().context("the supervisor has no standard output")?;
+        let mut answers = BufReader::new(stdout);
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).context("reading the supervisor's answer")?;
+        answers.read_line(&mut line).context("reading the supervisor's answer")?;
         match serde_json::from_str(&line).context("the supervisor gave no answer")? {
-            Answer::Started(members) => Ok(Self { child, lifeline: Some(lifeline), id, members }),
+            Answer::Started(members) => {
+                let ends = ends_in(answers);
+                Ok(Self { child, lifeline: Some(lifeline), ends, id, members })
+            }
             Answer::Failed(reason) => bail!("{reason}"),
+            Answer::Ended(_) => bail!("the supervisor told of an end before a beginning"),
         }
+    }
+
+    /// Waits until all processes have ended, and tells how; none when they have not ended in time.
+    pub(crate) fn wait(&self, patience: Duration) -> Result<Option<Vec<End>>> {
+        let start = Instant::now();
+        let mut ends = Vec::new();
+        while ends.len() < self.members.len() {
+            match self.ends.recv_timeout(patience.saturating_sub(start.elapsed())) {
+                Ok(end) => ends.push(end),
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => bail!("the supervisor ended before its processes did"),
+            }
+        }
+        Ok(Some(ends))
     }
 
     /// Lets the processes live on without us.
@@ -138,6 +171,21 @@ impl Drop for Supervised {
     }
 }
 
+/// What the supervisor tells from now on.
+fn ends_in(answers: impl io::BufRead + Send + 'static) -> Receiver<End> {
+    let (tell, ends) = mpsc::channel();
+    thread::spawn(move || {
+        for line in answers.lines().map_while(Result::ok) {
+            if let Ok(Answer::Ended(end)) = serde_json::from_str(&line) {
+                if tell.send(end).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    ends
+}
+
 /// The supervisor's own life.
 pub(crate) fn run() -> Result<()> {
     let mut input = BufReader::new(io::stdin());
@@ -151,10 +199,7 @@ pub(crate) fn run() -> Result<()> {
         Err(error) => Answer::Failed(format!("{error:#}")),
     };
     let failed = matches!(answer, Answer::Failed(_));
-    let mut reply = serde_json::to_string(&answer).context("encoding the answer")?;
-    reply.push('\n');
-    // Nobody reads it when the command was killed meanwhile; the lifeline tells the same.
-    let _ = io::stdout().write_all(reply.as_bytes()).and_then(|()| io::stdout().flush());
+    say(&answer)?;
     if failed {
         children.stop(&happened);
         return clean_up(job.cleanup.as_ref());
@@ -172,6 +217,14 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     clean_up(job.cleanup.as_ref())
+}
+
+fn say(answer: &Answer) -> Result<()> {
+    let mut line = serde_json::to_string(answer).context("encoding an answer")?;
+    line.push('\n');
+    // Nobody reads it when the command was killed meanwhile, or let us live on; the lifeline tells the same.
+    let _ = io::stdout().write_all(line.as_bytes()).and_then(|()| io::stdout().flush());
+    Ok(())
 }
 
 /// Runs the last command of a job; its output follows that of the processes it cleans up after.
@@ -227,11 +280,16 @@ impl Children {
         self.running.iter().all(Option::is_none)
     }
 
-    /// Kills what a process that ended left in its group, and collects it.
+    /// Kills what a process that ended left in its group, collects it, and tells how it ended.
     fn collect(&mut self, index: usize) {
         if let Some(mut child) = self.running.get_mut(index).and_then(Option::take) {
             signal_group(&child, Signal::KILL);
-            let _ = child.wait();
+            let name = self.members.get(index).map(|member| member.name.clone()).unwrap_or_default();
+            let end = match child.wait() {
+                Ok(status) => End { name, is_success: status.success(), status: status.to_string() },
+                Err(error) => End { name, is_success: false, status: error.to_string() },
+            };
+            let _ = say(&Answer::Ended(end));
         }
     }
 

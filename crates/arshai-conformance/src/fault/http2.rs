@@ -2,8 +2,33 @@
 
 /// "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", which a client sends first.
 const PREFACE: u32 = 24;
+const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const RST_STREAM: u8 = 0x3;
+const END_STREAM: u8 = 0x1;
 const STREAM: u32 = 0x7fff_ffff;
+
+/// What the header of a frame says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Frame {
+    kind: u8,
+    flags: u8,
+    pub(super) stream: u32,
+}
+
+impl Frame {
+    pub(super) fn is_headers(self) -> bool {
+        self.kind == HEADERS
+    }
+
+    /// Whether its sender sends nothing more on the stream.
+    pub(super) fn ends_stream(self) -> bool {
+        match self.kind {
+            DATA | HEADERS => self.flags & END_STREAM != 0,
+            kind => kind == RST_STREAM,
+        }
+    }
+}
 
 /// Where one direction of a connection stands between two frames.
 #[derive(Debug, Clone)]
@@ -35,23 +60,24 @@ impl Frames {
             }
             let (read, frame) = ahead.read(rest);
             at += read;
-            if let Some(stream) = frame.filter(|stream| wanted(*stream)) {
-                return Some((begin, stream));
+            if let Some(frame) = frame.filter(|frame| frame.is_headers() && wanted(frame.stream)) {
+                return Some((begin, frame.stream));
             }
         }
         None
     }
 
-    /// Moves past `bytes`.
-    pub(super) fn advance(&mut self, mut bytes: &[u8]) {
+    /// Moves past `bytes`, and tells of each frame whose header ends in them.
+    pub(super) fn advance(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Frame)) {
         while !bytes.is_empty() {
-            let (read, _) = self.read(bytes);
+            let (read, frame) = self.read(bytes);
+            frame.into_iter().for_each(&mut tell);
             bytes = bytes.get(read..).unwrap_or_default();
         }
     }
 
-    /// Reads a part of a payload, or one byte of a header; tells the stream when that completes a HEADERS header.
-    fn read(&mut self, bytes: &[u8]) -> (usize, Option<u32>) {
+    /// Reads a part of a payload, or one byte of a header; tells of the frame when that completes the header.
+    fn read(&mut self, bytes: &[u8]) -> (usize, Option<Frame>) {
         if self.skip > 0 {
             let read = bytes.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
             self.skip -= u32::try_from(read).unwrap_or(self.skip);
@@ -65,9 +91,9 @@ impl Frames {
             return (1, None);
         }
         self.filled = 0;
-        let [a, b, c, kind, _flags, stream @ ..] = self.header;
+        let [a, b, c, kind, flags, stream @ ..] = self.header;
         self.skip = u32::from_be_bytes([0, a, b, c]);
-        (1, (kind == HEADERS).then_some(u32::from_be_bytes(stream) & STREAM))
+        (1, Some(Frame { kind, flags, stream: u32::from_be_bytes(stream) & STREAM }))
     }
 }
 
@@ -100,7 +126,7 @@ mod tests {
             let (before, after) = bytes.split_at(cut);
             let mut frames = Frames::of_client();
             let early = frames.find(before, |stream| stream == 3);
-            frames.advance(before);
+            frames.advance(before, |_| ());
             let late = frames.find(after, |stream| stream == 3);
             match (early, late) {
                 (Some(found), None) => assert_eq!(found, (third, 3), "cut at {cut}"),

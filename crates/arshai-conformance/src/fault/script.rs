@@ -1,6 +1,6 @@
 //! What one connection is to do with the bytes at hand: pure decisions, no sockets.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     Direction, Event, Fault,
@@ -35,8 +35,10 @@ pub(super) struct Script {
     version: u64,
     plan_version: u64,
     planned: Vec<Armed>,
-    /// Of the request that runs: drawn at random, or from [`Shared::take_next_request`].
+    /// Drawn at random by the plan for the request that runs.
     drawn: Vec<Armed>,
+    /// Of the request that runs, from [`Shared::take_next_request`]: it holds beside a live fault.
+    asked: Option<Armed>,
     live: Option<Armed>,
     at: Position,
     /// Requests that began under the present plan.
@@ -56,6 +58,8 @@ struct Http2 {
     to_server: Frames,
     to_client: Frames,
     last_stream: u32,
+    /// Streams whose reply has begun to arrive and has not ended: further HEADERS on them are trailers.
+    replied: BTreeSet<u32>,
     doomed: Vec<Doomed>,
 }
 
@@ -65,6 +69,8 @@ struct Doomed {
     stream: u32,
     request: Option<u64>,
     ending: Ending,
+    /// By [`Script::asked`], which a live fault does not replace.
+    is_asked: bool,
 }
 
 impl Script {
@@ -80,6 +86,7 @@ impl Script {
             plan_version: control.plan_version,
             planned: control.plan.faults_of(planned_as).iter().map(arm).collect(),
             drawn: Vec::new(),
+            asked: None,
             live: control.live.as_deref().map(arm),
             at,
             requests_in_plan: 0,
@@ -90,6 +97,7 @@ impl Script {
                 to_server: Frames::of_client(),
                 to_client: Frames::of_server(),
                 last_stream: 0,
+                replied: BTreeSet::new(),
                 doomed: Vec::new(),
             }),
             shared,
@@ -162,8 +170,17 @@ impl Script {
         self.turn = Some(direction);
         if let Some(http2) = &mut self.http2 {
             match direction {
-                Direction::ToServer => http2.to_server.advance(bytes),
-                Direction::ToClient => http2.to_client.advance(bytes),
+                Direction::ToServer => http2.to_server.advance(bytes, |_| ()),
+                Direction::ToClient => {
+                    let replied = &mut http2.replied;
+                    http2.to_client.advance(bytes, |frame| {
+                        if frame.ends_stream() {
+                            replied.remove(&frame.stream);
+                        } else if frame.is_headers() {
+                            replied.insert(frame.stream);
+                        }
+                    });
+                }
             }
         }
         self.shared.count(|stats| match swallowed {
@@ -187,10 +204,13 @@ impl Script {
             self.planned_as = u64::MAX - self.connection;
             self.planned.clear();
             self.drawn.clear();
+            self.asked = None;
             self.requests_in_plan = 0;
-            if let Some(http2) = &mut self.http2 {
-                http2.doomed.clear();
-            }
+        }
+        let plan_is_new = control.plan_version != self.plan_version;
+        if let Some(http2) = &mut self.http2 {
+            // What the former live fault doomed ends with it; what the plan did ends where a live fault stands in for it.
+            http2.doomed.retain(|doomed| doomed.is_asked && !plan_is_new);
         }
         self.version = control.version;
         self.plan_version = control.plan_version;
@@ -228,12 +248,12 @@ impl Script {
         self.at.requests += 1;
         self.at.request_base = self.at.passed;
         self.drawn.clear();
-        let mut drawn = self.shared.take_next_request();
-        if self.live.is_none() && drawn.is_none() {
-            drawn = self.shared.control.borrow().plan.draw(self.planned_as, self.requests_in_plan);
+        self.asked = self.shared.take_next_request().map(|fault| Armed::new(fault, &self.at));
+        if self.live.is_none() && self.asked.is_none() {
+            let drawn = self.shared.control.borrow().plan.draw(self.planned_as, self.requests_in_plan);
+            self.drawn.extend(drawn.map(|fault| Armed::new(fault, &self.at)));
         }
         self.requests_in_plan += 1;
-        self.drawn.extend(drawn.map(|fault| Armed::new(fault, &self.at)));
         self.shared.count(|stats| stats.requests += 1);
     }
 
@@ -241,8 +261,9 @@ impl Script {
         let at = self.at;
         let lost = self.faults().find(|armed| is_loss(&armed.fault) && armed.is_at_its_request(&at));
         let ending = lost.map(|armed| armed.fault.ending);
+        let is_asked = self.asked.as_ref().is_some_and(|armed| is_loss(&armed.fault));
         if let (Some(ending), Some(http2)) = (ending, self.http2.as_mut()) {
-            http2.doomed.push(Doomed { stream, request: at.requests.checked_sub(1), ending });
+            http2.doomed.push(Doomed { stream, request: at.requests.checked_sub(1), ending, is_asked });
         }
     }
 
@@ -257,7 +278,9 @@ impl Script {
                     .as_ref()
                     .is_some_and(|armed| is_loss(&armed.fault) && armed.is_in_force(&self.at));
                 let doomed = |stream| http2.doomed.iter().find(|doomed| doomed.stream == stream).copied();
-                match http2.to_client.find(bytes, |stream| live || doomed(stream).is_some()) {
+                let begins = |stream| !http2.replied.contains(&stream);
+                let wanted = |stream| begins(stream) && (live || doomed(stream).is_some());
+                match http2.to_client.find(bytes, wanted) {
                     None => None,
                     Some((before @ 1.., _)) => return Ok(before),
                     Some((_, stream)) => match doomed(stream) {
@@ -323,8 +346,11 @@ impl Script {
 
     /// A live fault stands in for the plan.
     fn faults(&mut self) -> impl Iterator<Item = &mut Armed> {
-        let planned = if self.live.is_some() { &mut [] } else { self.planned.as_mut_slice() };
-        self.live.iter_mut().chain(planned).chain(self.drawn.iter_mut())
+        let (planned, drawn) = match self.live {
+            Some(_) => (Default::default(), Default::default()),
+            None => (self.planned.as_mut_slice(), self.drawn.as_mut_slice()),
+        };
+        self.live.iter_mut().chain(planned).chain(drawn).chain(self.asked.iter_mut())
     }
 
     fn first_in_force<T>(&mut self, chosen: impl Fn(&Fault) -> Option<T>) -> Option<T> {

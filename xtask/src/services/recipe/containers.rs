@@ -88,7 +88,7 @@ pub(super) fn compose(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
             let port = kitchen.ports.take()?;
             let number = if service == Service::Redis6 { "6" } else { "" };
             environment.insert(format!("ARSHAI_REDIS{number}_PORT"), port.to_string());
-            let probe = Probe::Redis { address: local(port), password: None };
+            let probe = Probe::Redis { address: local(port), login: None };
             (vec![probe], vec![format!("redis://{}", local(port))])
         }
     };

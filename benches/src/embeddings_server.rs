@@ -1,0 +1,237 @@
+//! A server of embeddings in OpenAI's protocol that answers after a fixed time, so that a benchmark measures the client
+//! and nothing else. It runs in a process of its own.
+//!
+//! `POST …/embeddings` with `input` as one text or many, and `encoding_format` `float` (the default) or `base64`. The
+//! vectors are computed and encoded before the first request; which one a text gets follows from the text.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream},
+    time::{Instant, sleep_until},
+};
+
+/// As many different vectors are answered.
+const VECTORS: usize = 16;
+/// Larger requests are refused.
+const MOST: usize = 64 << 20;
+
+/// The server, bound to a port of loopback.
+#[derive(Debug)]
+pub(crate) struct EmbeddingsServer {
+    listener: TcpListener,
+    address: SocketAddr,
+    answers: Arc<Answers>,
+}
+
+/// What is answered, and when.
+#[derive(Debug)]
+struct Answers {
+    latency: Duration,
+    /// As JSON: arrays of numbers.
+    float: Vec<String>,
+    /// As JSON: strings of base64 over little-endian numbers of four bytes.
+    base64: Vec<String>,
+}
+
+impl EmbeddingsServer {
+    pub(crate) async fn bind(latency: Duration, dimension: usize) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("binding to loopback")?;
+        let address = listener.local_addr()?;
+        let vectors: Vec<Vec<f32>> = (0..VECTORS).map(|seed| vector(seed, dimension)).collect();
+        let float = vectors.iter().map(|vector| json!(vector).to_string()).collect();
+        let bytes =
+            |vector: &Vec<f32>| vector.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        let base64 = vectors.iter().map(|vector| format!("\"{}\"", STANDARD.encode(bytes(vector)))).collect();
+        Ok(Self { listener, address, answers: Arc::new(Answers { latency, float, base64 }) })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until it is dropped.
+    pub(crate) async fn serve(self) -> Result<()> {
+        loop {
+            let (stream, _) = self.listener.accept().await.context("accepting")?;
+            let answers = Arc::clone(&self.answers);
+            tokio::spawn(async move {
+                if let Err(error) = answers.talk(stream).await {
+                    eprintln!("a connection ended: {error:#}");
+                }
+            });
+        }
+    }
+}
+
+impl Answers {
+    /// One connection: requests in turn, until the client closes it.
+    async fn talk(&self, stream: TcpStream) -> Result<()> {
+        stream.set_nodelay(true)?;
+        let mut stream = BufReader::with_capacity(64 << 10, stream);
+        while let Some(request) = Request::read(&mut stream).await? {
+            let due = Instant::now() + self.latency;
+            let (status, body) = match self.answer(&request) {
+                Ok(body) => ("200 OK", body),
+                Err(error) => {
+                    ("400 Bad Request", json!({"error": {"message": format!("{error:#}")}}).to_string())
+                }
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            sleep_until(due).await;
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(body.as_bytes()).await?;
+            stream.flush().await?;
+        }
+        Ok(())
+    }
+
+    fn answer(&self, request: &Request) -> Result<String> {
+        if !request.line.starts_with("POST ") || !request.line.contains("/embeddings ") {
+            bail!("only POST …/embeddings is served, not {:?}", request.line);
+        }
+        let asked: Value = serde_json::from_slice(&request.body).context("reading the request")?;
+        let inputs: Vec<&str> = match asked.get("input") {
+            Some(Value::String(text)) => vec![text],
+            Some(Value::Array(texts)) => {
+                texts.iter().map(Value::as_str).collect::<Option<_>>().context("an input is not a text")?
+            }
+            _ => bail!("there is no input"),
+        };
+        let vectors = match asked.get("encoding_format").and_then(Value::as_str) {
+            Some("base64") => &self.base64,
+            _ => &self.float,
+        };
+        let size: usize = vectors.first().map_or(0, String::len) + 64;
+        let mut body = String::with_capacity(inputs.len() * size + 128);
+        body.push_str(r#"{"object":"list","model":"fixed","data":["#);
+        for (index, text) in inputs.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            body.push_str(&format!(r#"{separator}{{"object":"embedding","index":{index},"embedding":"#));
+            body.push_str(&vectors[vector_of(text)]);
+            body.push('}');
+        }
+        let tokens = inputs.iter().map(|text| text.len() / 4 + 1).sum::<usize>();
+        body.push_str(&format!(r#"],"usage":{{"prompt_tokens":{tokens},"total_tokens":{tokens}}}}}"#));
+        Ok(body)
+    }
+}
+
+/// As much of an HTTP/1.1 request as is needed (RFC 9112).
+struct Request {
+    line: String,
+    body: Vec<u8>,
+}
+
+impl Request {
+    /// The next request; none when the client has closed the connection.
+    async fn read(stream: &mut BufReader<TcpStream>) -> Result<Option<Self>> {
+        use tokio::io::AsyncBufReadExt as _;
+        let mut line = String::new();
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(None);
+        }
+        let mut length = 0;
+        let mut header = String::new();
+        loop {
+            header.clear();
+            if stream.read_line(&mut header).await? == 0 {
+                bail!("the request ends within its headers");
+            }
+            let Some((name, value)) = header.trim_end().split_once(':') else { break };
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().context("reading the length")?;
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                bail!("a body in chunks is not read here");
+            }
+        }
+        if length > MOST {
+            bail!("a request of {length} bytes is too large");
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        Ok(Some(Self { line, body }))
+    }
+}
+
+/// A vector of length 1.
+fn vector(seed: usize, dimension: usize) -> Vec<f32> {
+    let mut rng = fastrand::Rng::with_seed(seed as u64);
+    let raw: Vec<f32> = (0..dimension).map(|_| rng.f32() - 0.5).collect();
+    let norm = raw.iter().map(|value| value * value).sum::<f32>().sqrt();
+    raw.iter().map(|value| value / norm).collect()
+}
+
+/// Which of the vectors a text gets: FNV-1a, which never changes its mind.
+fn vector_of(text: &str) -> usize {
+    let hash =
+        text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash as usize % VECTORS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The status line and the body of one request.
+    async fn ask(stream: &mut BufReader<TcpStream>, path: &str, asked: &Value) -> (String, Value) {
+        let body = asked.to_string();
+        let request =
+            format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let reply = Request::read(stream).await.unwrap().unwrap();
+        (reply.line, serde_json::from_slice(&reply.body).unwrap())
+    }
+
+    async fn connected(latency: Duration, dimension: usize) -> BufReader<TcpStream> {
+        let server = EmbeddingsServer::bind(latency, dimension).await.unwrap();
+        let address = server.address();
+        tokio::spawn(server.serve());
+        BufReader::new(TcpStream::connect(address).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn both_encodings_hold_the_same_vectors_in_the_order_of_the_texts() {
+        let mut stream = connected(Duration::ZERO, 8).await;
+        let texts: Vec<String> = (0..40).map(|number| format!("text {number}")).collect();
+        let asked = json!({"model": "m", "input": texts});
+        let (status, float) = ask(&mut stream, "/v1/embeddings", &asked).await;
+        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+        let asked = json!({"model": "m", "input": texts, "encoding_format": "base64"});
+        let (_, base64) = ask(&mut stream, "/v1/embeddings", &asked).await;
+        for (index, text) in texts.iter().enumerate() {
+            let expected = vector(vector_of(text), 8);
+            assert_eq!(float["data"][index]["embedding"], json!(expected));
+            let bytes = STANDARD.decode(base64["data"][index]["embedding"].as_str().unwrap()).unwrap();
+            let (numbers, _) = bytes.as_chunks::<4>();
+            assert_eq!(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_text_is_answered_and_what_is_no_request_for_embeddings_is_refused() {
+        let mut stream = connected(Duration::ZERO, 2).await;
+        let (_, one) = ask(&mut stream, "/v1/embeddings", &json!({"input": "one"})).await;
+        assert_eq!(one["data"].as_array().unwrap().len(), 1);
+        for (path, asked) in [("/v1/chat", json!({"input": "one"})), ("/v1/embeddings", json!({}))] {
+            let (status, _) = ask(&mut stream, path, &asked).await;
+            assert!(status.starts_with("HTTP/1.1 400"), "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_answer_comes_before_its_time() {
+        let latency = Duration::from_millis(30);
+        let mut stream = connected(latency, 2).await;
+        let started = std::time::Instant::now();
+        ask(&mut stream, "/v1/embeddings", &json!({"input": "one"})).await;
+        assert!(started.elapsed() >= latency);
+    }
+}
