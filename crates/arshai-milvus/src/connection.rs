@@ -1,0 +1,261 @@
+//! Calls: a few connections, made when needed, with finite waits and retries that are safe.
+
+use std::{
+    fmt, fs,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
+use base64::Engine as _;
+use bytes::Bytes;
+use tonic::{
+    Request,
+    client::Grpc,
+    codegen::http::uri::PathAndQuery,
+    metadata::{AsciiMetadataValue, MetadataMap},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+
+use crate::{
+    config::{Credentials, MilvusConfig, Tls},
+    failure::{Cause, Failure, judge, of_transport},
+    gate::{Gate, Pass},
+    proto::Reply,
+    raw_codec::RawCodec,
+};
+
+/// What a call may do when it is sent twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Safety {
+    /// It changes nothing.
+    Read,
+    /// It leaves the same when it is done twice.
+    Idempotent,
+    /// It must not be done twice.
+    Once,
+}
+
+/// The server, as far as it is the same for every call.
+pub(crate) struct Connection {
+    pub(crate) config: MilvusConfig,
+    endpoint: Endpoint,
+    metadata: MetadataMap,
+    channels: Mutex<Vec<Channel>>,
+    next: AtomicUsize,
+    gate: Arc<Gate>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Sends nothing yet.
+    pub(crate) fn new(config: MilvusConfig) -> Result<Self> {
+        config.validate()?;
+        Ok(Self {
+            endpoint: endpoint(&config)?,
+            metadata: metadata(&config)?,
+            channels: Mutex::new(Vec::new()),
+            next: AtomicUsize::new(0),
+            gate: Arc::new(Gate::default()),
+            config,
+        })
+    }
+
+    /// Fails once the connection is closed; closing waits for every pass.
+    pub(crate) fn enter(&self) -> Result<Pass> {
+        self.gate.enter()
+    }
+
+    pub(crate) async fn close(&self) {
+        self.gate.close().await;
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// One call with all its attempts, inside the caller's deadline or the configured time.
+    pub(crate) async fn call<R: Reply>(
+        &self,
+        method: &'static str,
+        request: &impl prost::Message,
+        safety: Safety,
+    ) -> Result<R, Failure> {
+        self.send(method, Bytes::from(request.encode_to_vec()), safety).await
+    }
+
+    /// The same for a request that is encoded already: attempts share its bytes.
+    pub(crate) async fn send<R: Reply>(
+        &self,
+        method: &'static str,
+        request: Bytes,
+        safety: Safety,
+    ) -> Result<R, Failure> {
+        let deadline = Deadline::current_or(self.config.timeout);
+        let mut attempt = 0;
+        // Of an idempotent write that was sent again: what the first time left open stays open.
+        let mut effect = Effect::NotApplied;
+        loop {
+            attempt += 1;
+            let failure = match Box::pin(self.attempt(method, request.clone(), safety, deadline)).await {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => failure,
+            };
+            if !failure.is_harmless() {
+                effect = Effect::Unknown;
+            }
+            let may_help = failure.error.is_retryable() || failure.error.kind() == ErrorKind::OutcomeUnknown;
+            let safe = safety != Safety::Once || failure.is_harmless();
+            let wait = jitter(attempt);
+            if !(may_help && safe) || failure.cause == Cause::NotLoaded || deadline.remaining() <= wait {
+                let error = failure.error.with_effect(effect).with_attempts(attempt);
+                let error = error.with_context("call", method).with_context("address", self.config.address());
+                return Err(Failure { error, cause: failure.cause });
+            }
+            tracing::debug!(method, attempt, ?wait, error = %failure.error, "trying again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt<R: Reply>(
+        &self,
+        method: &'static str,
+        request: Bytes,
+        safety: Safety,
+        deadline: Deadline,
+    ) -> Result<R, Failure> {
+        let patience = deadline.remaining().min(self.config.attempt_timeout);
+        match tokio::time::timeout(patience, self.once(method, request, safety)).await {
+            Ok(reply) => reply,
+            Err(_elapsed) => {
+                let effect = if safety == Safety::Read { Effect::NotApplied } else { Effect::Unknown };
+                let error = Error::new(ErrorKind::Timeout, "no reply came in time").with_effect(effect);
+                Err(error.with_context("seconds", patience.as_secs_f32()).into())
+            }
+        }
+    }
+
+    async fn once<R: Reply>(
+        &self,
+        method: &'static str,
+        request: Bytes,
+        safety: Safety,
+    ) -> Result<R, Failure> {
+        let writes = safety != Safety::Read;
+        let mut client = Grpc::new(self.channel())
+            .max_decoding_message_size(self.config.max_reply_bytes)
+            .max_encoding_message_size(usize::MAX);
+        client.ready().await.map_err(|error| {
+            of_transport(&tonic::Status::from_error(Box::new(tonic::ConnectError(error.into()))), writes)
+        })?;
+        let mut request = Request::new(request);
+        *request.metadata_mut() = self.metadata.clone();
+        let path = format!("/milvus.proto.milvus.MilvusService/{method}");
+        let path = PathAndQuery::try_from(path)
+            .map_err(|error| Error::internal("a method's name is no path").with_source(error))?;
+        let reply = client.unary(request, path, RawCodec).await;
+        let reply = reply.map_err(|status| of_transport(&status, writes))?.into_inner();
+        let reply = R::decode(reply).map_err(|error| {
+            Failure::from(
+                Error::new(ErrorKind::Protocol, "the server's reply cannot be understood")
+                    .with_effect(if writes { Effect::Unknown } else { Effect::NotApplied })
+                    .with_source(error),
+            )
+        })?;
+        judge(reply.status())?;
+        Ok(reply)
+    }
+
+    /// One of the connections, in turn. They are made here because they need the runtime of the caller.
+    fn channel(&self) -> Channel {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if channels.is_empty() {
+            channels.extend((0..self.config.connections).map(|_| self.endpoint.connect_lazy()));
+        }
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % channels.len().max(1);
+        channels.get(turn).cloned().unwrap_or_else(|| self.endpoint.connect_lazy())
+    }
+}
+
+/// Full jitter over a window that grows from 20 ms to 3 s.
+fn jitter(attempt: u32) -> Duration {
+    let window = Duration::from_millis(20).saturating_mul(3_u32.saturating_pow(attempt.saturating_sub(1)));
+    window.min(Duration::from_secs(3)).mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+fn endpoint(config: &MilvusConfig) -> Result<Endpoint> {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let bad = |message: &'static str| Error::new(ErrorKind::Config, message);
+    let mut endpoint = Endpoint::from_shared(format!("{scheme}://{}", config.address()))
+        .map_err(|error| bad("the host is not a name or an address").with_source(error))?
+        .connect_timeout(config.connect_timeout)
+        .tcp_nodelay(true)
+        .tcp_keepalive(Some(Duration::from_secs(30)))
+        // A server may hang up on those who ask more often than every 5 s.
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(4 * 1024 * 1024)
+        .initial_connection_window_size(16 * 1024 * 1024);
+    if let Some(tls) = &config.tls {
+        endpoint = endpoint
+            .tls_config(client_tls(tls)?)
+            .map_err(|error| bad("TLS cannot be set up with these files").with_source(error))?;
+    }
+    Ok(endpoint)
+}
+
+fn client_tls(tls: &Tls) -> Result<ClientTlsConfig> {
+    let mut client = ClientTlsConfig::new();
+    client = match &tls.ca_file {
+        Some(file) => client.ca_certificate(Certificate::from_pem(read(file, "ca_file")?)),
+        None => client.with_native_roots(),
+    };
+    if let Some((certificate, key)) = &tls.client {
+        client = client.identity(Identity::from_pem(read(certificate, "client")?, read(key, "client")?));
+    }
+    if let Some(name) = &tls.server_name {
+        client = client.domain_name(name);
+    }
+    Ok(client)
+}
+
+fn read(file: &Path, setting: &'static str) -> Result<Vec<u8>> {
+    fs::read(file).map_err(|error| {
+        Error::new(ErrorKind::Config, "a file for TLS cannot be read")
+            .with_context("setting", setting)
+            .with_context("file", file.display())
+            .with_source(error)
+    })
+}
+
+/// What every call carries.
+fn metadata(config: &MilvusConfig) -> Result<MetadataMap> {
+    let mut metadata = MetadataMap::new();
+    let proof = match &config.credentials {
+        Credentials::None => None,
+        Credentials::Password { user, password } => Some(format!("{user}:{}", password.expose())),
+        Credentials::Token(token) => Some(token.expose().to_owned()),
+    };
+    let value = |text: String, setting: &'static str| {
+        AsciiMetadataValue::try_from(text).map_err(|_not_shown| {
+            Error::new(ErrorKind::Config, "the value cannot be sent as a header: it must be printable ASCII")
+                .with_context("setting", setting)
+        })
+    };
+    if let Some(proof) = proof {
+        let mut value = value(base64::engine::general_purpose::STANDARD.encode(proof), "credentials")?;
+        value.set_sensitive(true);
+        metadata.insert("authorization", value);
+    }
+    if !config.database.is_empty() {
+        metadata.insert("dbname", value(config.database.clone(), "database")?);
+    }
+    Ok(metadata)
+}

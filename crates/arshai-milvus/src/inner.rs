@@ -1,0 +1,264 @@
+//! What all clones of a store share.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arshai_core::{Error, ErrorKind, Result, vector::CollectionSpec, vector::Consistency};
+use tokio::sync::{OnceCell, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard};
+
+use crate::{
+    connection::{Connection, Safety},
+    engine::Engine,
+    failure::{Cause, Failure},
+    proto::{
+        common::{ConsistencyLevel, LoadState},
+        milvus::{
+            CollectionRequest, DescribeCollectionResponse, DescribeIndexResponse, GetLoadStateRequest,
+            GetLoadStateResponse, GetVersionRequest, GetVersionResponse, IndexDescription, IndexRequest,
+        },
+    },
+    shape::Shape,
+};
+
+/// A store's connection and what it remembers of the server.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) connection: Arc<Connection>,
+    engine: OnceCell<Engine>,
+    known: Mutex<HashMap<String, Arc<Known>>>,
+    /// One opener of a name at a time.
+    opening: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Embedders of collections on a server that cannot record them.
+    pub(crate) adopted: Mutex<HashMap<String, String>>,
+    /// Held while rows are replaced on a server that does it in two steps, and by those who read there.
+    replacing: Arc<RwLock<()>>,
+}
+
+/// A collection that was looked at.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) shape: Shape,
+    /// How somebody opened it here: whose names for its fields are used.
+    wanted: Option<CollectionSpec>,
+    /// The time of this store's last write, as the server counts it.
+    written: Arc<AtomicU64>,
+}
+
+impl Known {
+    /// Remembers when a write happened, so that later reads see it.
+    pub(crate) fn wrote(&self, timestamp: u64) {
+        self.written.fetch_max(timestamp, Ordering::AcqRel);
+    }
+
+    /// What a read asks for: a level, and the time up to which it must see everything.
+    pub(crate) fn read_at(&self, consistency: Consistency) -> (ConsistencyLevel, u64) {
+        match consistency {
+            Consistency::Strong => (ConsistencyLevel::Strong, 0),
+            Consistency::Bounded => (ConsistencyLevel::Bounded, 2),
+            Consistency::Eventually => (ConsistencyLevel::Eventually, 1),
+            // Without a write of our own nothing is waited for.
+            _ => (ConsistencyLevel::Session, self.written.load(Ordering::Acquire).max(1)),
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self {
+            connection: Arc::new(connection),
+            engine: OnceCell::new(),
+            known: Mutex::default(),
+            opening: Mutex::default(),
+            adopted: Mutex::default(),
+            replacing: Arc::default(),
+        }
+    }
+
+    /// The kind of server, asked once.
+    pub(crate) async fn engine(&self) -> Result<&Engine, Failure> {
+        self.engine
+            .get_or_try_init(|| async {
+                let asked: Result<GetVersionResponse, _> =
+                    self.connection.call("GetVersion", &GetVersionRequest {}, Safety::Read).await;
+                match asked {
+                    Ok(reply) => Ok(Engine::of(Some(&reply.version))),
+                    Err(failure) if failure.cause == Cause::NoMethod => Ok(Engine::of(None)),
+                    Err(failure) => Err(failure),
+                }
+            })
+            .await
+    }
+
+    /// Keeps this store from reading a row that is being replaced, where the server would show the gap.
+    pub(crate) async fn reading(&self) -> Result<Option<RwLockReadGuard<'_, ()>>, Failure> {
+        match self.engine().await?.torn_upsert {
+            true => Ok(Some(self.replacing.read().await)),
+            false => Ok(None),
+        }
+    }
+
+    /// Keeps this store's readers out.
+    pub(crate) async fn replacing(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.replacing).write_owned().await
+    }
+
+    pub(crate) fn opening(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those nobody waits for are not kept.
+        opening.retain(|_, lock| Arc::strong_count(lock) > 1);
+        Arc::clone(opening.entry(name.to_owned()).or_default())
+    }
+
+    /// Runs an operation on a collection. One that was dropped is forgotten; one that was released is loaded again; one
+    /// that was made anew by somebody else is looked at again.
+    pub(crate) async fn on<T, F, Running>(&self, name: &str, operation: F) -> Result<T, Failure>
+    where
+        F: Fn(Arc<Known>) -> Running,
+        Running: Future<Output = Result<T, Failure>>,
+    {
+        let (known, fresh) = match self.remembered(name) {
+            Some(known) => (known, false),
+            None => (self.look(name).await?, true),
+        };
+        let failure = match operation(Arc::clone(&known)).await {
+            Ok(value) => return Ok(value),
+            Err(failure) => failure,
+        };
+        let again = match failure.cause {
+            Cause::NotLoaded => {
+                self.load(name).await?;
+                known
+            }
+            Cause::NoCollection => {
+                self.forget(name);
+                return Err(failure);
+            }
+            _ if !fresh && failure.error.kind() == ErrorKind::InvalidInput && failure.is_harmless() => {
+                let now = self.look(name).await?;
+                if now.shape == known.shape {
+                    return Err(failure);
+                }
+                now
+            }
+            _ => return Err(failure),
+        };
+        operation(again).await
+    }
+
+    pub(crate) fn remembered(&self, name: &str) -> Option<Arc<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn forget(&self, name: &str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    pub(crate) fn remember(&self, name: &str, shape: Shape, wanted: Option<CollectionSpec>) -> Arc<Known> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = known.get(name).map(|known| Arc::clone(&known.written)).unwrap_or_default();
+        let this = Arc::new(Known { shape, wanted, written });
+        known.insert(name.to_owned(), Arc::clone(&this));
+        this
+    }
+
+    /// Asks the server for a collection and remembers it.
+    pub(crate) async fn look(&self, name: &str) -> Result<Arc<Known>, Failure> {
+        match self.seen(name).await? {
+            Some((shape, wanted)) => Ok(self.remember(name, shape, wanted)),
+            None => Err(no_collection(name)),
+        }
+    }
+
+    /// A collection as the server has it, by the names of its fields under which it was opened here.
+    pub(crate) async fn seen(&self, name: &str) -> Result<Option<(Shape, Option<CollectionSpec>)>, Failure> {
+        if let Some(wanted) = self.remembered(name).and_then(|known| known.wanted.clone()) {
+            match self.shape(name, Some(&wanted)).await {
+                // It has other fields by now.
+                Err(failure) if failure.error.kind() == ErrorKind::AlreadyExists => {}
+                shape => return Ok(shape?.map(|shape| (shape, Some(wanted)))),
+            }
+        }
+        Ok(self.shape(name, None).await?.map(|shape| (shape, None)))
+    }
+
+    /// A collection as the server has it; `None` when there is none.
+    pub(crate) async fn shape(
+        &self,
+        name: &str,
+        wanted: Option<&CollectionSpec>,
+    ) -> Result<Option<Shape>, Failure> {
+        if !is_name(name) {
+            return Ok(None);
+        }
+        let described: DescribeCollectionResponse =
+            match self.connection.call("DescribeCollection", &of(name), Safety::Read).await {
+                Ok(described) => described,
+                Err(failure) if failure.cause == Cause::NoCollection => return Ok(None),
+                Err(failure) => return Err(failure),
+            };
+        let indexes = self.indexes(name).await?;
+        let mut shape = Shape::read(&described, &indexes, wanted)?;
+        shape.escaped_keys = self.engine().await?.escaped_keys;
+        // An alias is opened under its own name.
+        shape.spec.name = name.to_owned();
+        if shape.spec.embedder.is_none() {
+            let adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+            shape.spec.embedder = adopted.get(name).cloned();
+        }
+        Ok(Some(shape))
+    }
+
+    pub(crate) async fn indexes(&self, name: &str) -> Result<Vec<IndexDescription>, Failure> {
+        let request = IndexRequest { collection_name: name.to_owned(), ..IndexRequest::default() };
+        let described: Result<DescribeIndexResponse, _> =
+            self.connection.call("DescribeIndex", &request, Safety::Read).await;
+        match described {
+            Ok(described) => Ok(described.index_descriptions),
+            Err(failure) if failure.cause == Cause::NoIndex => Ok(Vec::new()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Loads a collection and waits until it answers.
+    pub(crate) async fn load(&self, name: &str) -> Result<(), Failure> {
+        let _status: crate::proto::common::Status =
+            self.connection.call("LoadCollection", &of(name), Safety::Idempotent).await?;
+        let request =
+            GetLoadStateRequest { collection_name: name.to_owned(), ..GetLoadStateRequest::default() };
+        let deadline = arshai_core::Deadline::current_or(self.connection.config.open_timeout);
+        let mut wait = std::time::Duration::from_millis(10);
+        loop {
+            let reply: GetLoadStateResponse =
+                self.connection.call("GetLoadState", &request, Safety::Read).await?;
+            if reply.state == i32::from(LoadState::Loaded) {
+                return Ok(());
+            }
+            deadline.sleep("vectors.load", wait).await?;
+            wait = (wait * 2).min(std::time::Duration::from_millis(200));
+        }
+    }
+}
+
+/// The request that names nothing but a collection.
+pub(crate) fn of(name: &str) -> CollectionRequest {
+    CollectionRequest { collection_name: name.to_owned(), ..CollectionRequest::default() }
+}
+
+/// Names no collection can have are not sent.
+pub(crate) fn is_name(name: &str) -> bool {
+    CollectionSpec::new(name).validate().is_ok()
+}
+
+pub(crate) fn no_collection(name: &str) -> Failure {
+    Failure {
+        error: Error::new(ErrorKind::NotFound, "the collection does not exist")
+            .with_context("collection", name.escape_debug()),
+        cause: Cause::NoCollection,
+    }
+}

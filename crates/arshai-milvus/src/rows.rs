@@ -1,0 +1,289 @@
+//! Reading and deleting rows.
+
+use arshai_core::{
+    Error, Filter, Result,
+    vector::{Consistency, Id, Output, Row, RowPage, RowQuery, Selection},
+};
+use serde_json::Map;
+
+use crate::{
+    columns::{Columns, protocol},
+    connection::Safety,
+    failure::Failure,
+    filter::{Condition, Encoded, literal},
+    finding::Finding,
+    inner::{Inner, Known},
+    key::stored,
+    proto::{
+        milvus::{DeleteRequest, MutationResult, QueryRequest, QueryResults},
+        pair,
+    },
+    shape::Shape,
+};
+
+/// Rows of one call at most: what a server returns at once.
+pub(crate) const MOST_ROWS: usize = 16_384;
+/// Keys named in one expression.
+pub(crate) const KEYS: usize = 1_000;
+/// Matching keys that a search is restricted to, when the server cannot decide the filter.
+const MATCHES: usize = 10_000;
+
+/// Rows as one call returns them.
+pub(crate) struct Page {
+    pub(crate) columns: Columns,
+    pub(crate) ids: Vec<Id>,
+}
+
+impl Inner {
+    /// One page, ordered by key.
+    pub(crate) async fn query(&self, known: &Known, query: &RowQuery) -> Result<RowPage, Failure> {
+        let engine = self.engine().await?;
+        let encoded = encode(query.filter.as_ref(), &known.shape, engine.dialect)?;
+        let mut finding = Finding::new(self, known, encoded, query.output.clone(), query.consistency);
+        let limit = query.limit.clamp(1, MOST_ROWS - 1);
+        let mut rows = match &query.ids {
+            Some(ids) => finding.by_keys(ids, query.cursor.as_ref(), limit + 1).await?,
+            None => finding.in_order(query.cursor.as_ref(), limit + 1).await?,
+        };
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = if more { rows.last().map(|row| row.id.clone()) } else { None };
+        Ok(RowPage { rows, next })
+    }
+
+    /// How many rows there are, or how many an expression finds.
+    pub(crate) async fn count(
+        &self,
+        known: &Known,
+        expression: &str,
+        consistency: Consistency,
+    ) -> Result<u64, Failure> {
+        let fields = vec!["count(*)".to_owned()];
+        let reply = self.ask(known, expression.to_owned(), fields, None, consistency).await?;
+        let columns = Columns::of_rows(reply.fields_data)?;
+        let count = columns.value("count(*)", 0).and_then(|value| value.as_i64());
+        let count =
+            count.ok_or_else(|| Failure::protocol("the server counts rows without saying how many"))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Every row's expression for "all".
+    pub(crate) fn all(shape: &Shape) -> String {
+        let columns = shape.columns();
+        match columns.id_is_text {
+            true => format!("{} >= \"\"", columns.id),
+            false => format!("{} <= {}", columns.id, i64::MAX),
+        }
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        known: &Known,
+        expr: String,
+        output_fields: Vec<String>,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<QueryResults, Failure> {
+        let (level, guarantee_timestamp) = known.read_at(consistency);
+        let request = QueryRequest {
+            collection_name: known.shape.spec.name.clone(),
+            expr,
+            output_fields,
+            guarantee_timestamp,
+            query_params: limit.map(|limit| pair("limit", limit.to_string())).into_iter().collect(),
+            consistency_level: level.into(),
+            ..QueryRequest::default()
+        };
+        let _whole = self.reading().await?;
+        self.connection.call("Query", &request, Safety::Read).await
+    }
+
+    pub(crate) async fn page(
+        &self,
+        known: &Known,
+        expr: &str,
+        fields: &[String],
+        limit: usize,
+        consistency: Consistency,
+    ) -> Result<Page, Failure> {
+        let reply = self.ask(known, expr.to_owned(), fields.to_vec(), Some(limit), consistency).await?;
+        let columns = Columns::of_rows(reply.fields_data)?;
+        let ids = columns.ids(&known.shape.spec.fields.id, known.shape.escaped_keys)?;
+        Ok(Page { columns, ids })
+    }
+
+    /// The keys for which a filter holds that the server cannot decide; `None` when they are too many to name.
+    pub(crate) async fn matches(
+        &self,
+        known: &Known,
+        encoded: Encoded,
+        consistency: Consistency,
+    ) -> Result<Vec<Id>, Failure> {
+        let mut finding = Finding::new(self, known, encoded, Output::ids(), consistency);
+        let rows = finding.in_order(None, MATCHES + 1).await?;
+        if rows.len() > MATCHES {
+            return Err(Error::unsupported(
+                "this server cannot decide the filter, and more rows match it than a search can be restricted to; \
+                 narrow it with a condition on text or keys",
+            )
+            .with_context("limit", MATCHES)
+            .into());
+        }
+        Ok(rows.into_iter().map(|row| row.id).collect())
+    }
+
+    /// Which of these keys exist.
+    pub(crate) async fn present(
+        &self,
+        known: &Known,
+        ids: &[Id],
+        consistency: Consistency,
+    ) -> Result<Vec<Id>, Failure> {
+        let mut finding = Finding::new(self, known, Encoded::everything(), Output::ids(), consistency);
+        let rows = finding.by_keys(ids, None, usize::MAX).await?;
+        Ok(rows.into_iter().map(|row| row.id).collect())
+    }
+
+    /// Removes rows; how many there were.
+    pub(crate) async fn delete(&self, known: &Known, selection: &Selection) -> Result<u64, Failure> {
+        let engine = self.engine().await?;
+        match selection {
+            Selection::Ids(ids) => {
+                let present = self.present(known, ids, Consistency::Strong).await?;
+                self.delete_keys(known, &present).await
+            }
+            Selection::Filter(filter) => {
+                let encoded = Encoded::new(filter, known.shape.columns(), engine.dialect)?;
+                let mut finding = Finding::new(self, known, encoded, Output::ids(), Consistency::Strong);
+                let mut removed = 0;
+                let mut cursor = None;
+                // Key by key: what an expression would remove is not what the filter says on every server.
+                loop {
+                    let rows = finding.in_order(cursor.as_ref(), MATCHES).await?;
+                    let ids: Vec<Id> = rows.into_iter().map(|row| row.id).collect();
+                    removed += self.delete_keys(known, &ids).await?;
+                    cursor = ids.last().cloned();
+                    if ids.len() < MATCHES {
+                        return Ok(removed);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn delete_keys(&self, known: &Known, ids: &[Id]) -> Result<u64, Failure> {
+        for chunk in ids.chunks(KEYS) {
+            let Some(expr) = keys(&known.shape, chunk)? else { continue };
+            let request = DeleteRequest {
+                collection_name: known.shape.spec.name.clone(),
+                expr,
+                ..DeleteRequest::default()
+            };
+            let reply: MutationResult = self.connection.call("Delete", &request, Safety::Idempotent).await?;
+            known.wrote(reply.timestamp);
+        }
+        Ok(ids.len() as u64)
+    }
+}
+
+pub(crate) fn encode(
+    filter: Option<&Filter>,
+    shape: &Shape,
+    dialect: crate::filter::Dialect,
+) -> Result<Encoded> {
+    filter.map_or_else(|| Ok(Encoded::everything()), |filter| Encoded::new(filter, shape.columns(), dialect))
+}
+
+/// The expression that holds for these keys; `None` when none of them can be a key here.
+pub(crate) fn keys(shape: &Shape, ids: &[Id]) -> Result<Option<String>> {
+    let columns = shape.columns();
+    let mut named = Vec::with_capacity(ids.len());
+    let mut least = false;
+    for id in ids {
+        match id {
+            Id::Text(id) if columns.id_is_text => {
+                named.push(literal(&stored(id, shape.escaped_keys)).ok_or_else(|| {
+                    Error::invalid("a key with control characters cannot be asked for on Milvus")
+                        .with_context("key", id.escape_debug())
+                })?)
+            }
+            // No server reads this number.
+            Id::Int(i64::MIN) if !columns.id_is_text => least = true,
+            Id::Int(id) if !columns.id_is_text => named.push(id.to_string()),
+            _ => {}
+        }
+    }
+    let least = least.then(|| format!("{} < {}", columns.id, i64::MIN + 1));
+    let named = (!named.is_empty()).then(|| format!("{} in [{}]", columns.id, named.join(", ")));
+    Ok(match (named, least) {
+        (Some(named), Some(least)) => Some(format!("({named} or {least})")),
+        (named, least) => named.or(least),
+    })
+}
+
+/// The keys above this one, as far as the server can tell.
+pub(crate) fn above(shape: &Shape, cursor: &Id) -> Condition {
+    let columns = shape.columns();
+    match cursor {
+        Id::Int(i64::MIN) => Condition::Expression(format!("{} >= {}", columns.id, i64::MIN + 1)),
+        Id::Int(i64::MAX) if !columns.id_is_text => Condition::False,
+        Id::Int(cursor) if !columns.id_is_text => Condition::Expression(format!("{} > {cursor}", columns.id)),
+        // Integers are before texts.
+        Id::Int(_) => Condition::True,
+        Id::Text(_) if !columns.id_is_text => Condition::False,
+        Id::Text(cursor) => match literal(&stored(cursor, shape.escaped_keys)) {
+            Some(literal) => Condition::Expression(format!("{} > {literal}", columns.id)),
+            None => {
+                let plain: String = cursor.chars().take_while(|c| !c.is_control()).collect();
+                let start = literal(&stored(&plain, shape.escaped_keys)).unwrap_or_else(|| "\"\"".to_owned());
+                Condition::Expression(format!("{} >= {start}", columns.id))
+            }
+        },
+    }
+}
+
+/// A row with what is asked for.
+pub(crate) fn row(shape: &Shape, columns: &Columns, at: usize, id: Id, output: &Output) -> Result<Row> {
+    if at >= columns.rows() {
+        return Err(protocol("a row is beyond the reply"));
+    }
+    let mut row = Row::new(id);
+    row.has_dense = shape.dense.is_some();
+    let filled = fill(shape, columns, at, output)?;
+    (row.text, row.metadata, row.fields) = filled;
+    if let Some(dense) = shape.dense.as_ref().filter(|_| output.dense) {
+        row.dense = Some(columns.vector(&dense.name, dense.dimension, at)?);
+    }
+    Ok(row)
+}
+
+type Members = Map<String, serde_json::Value>;
+
+/// Text, metadata and further fields of a row or hit.
+pub(crate) fn fill(
+    shape: &Shape,
+    columns: &Columns,
+    at: usize,
+    output: &Output,
+) -> Result<(String, Members, Members)> {
+    let mut fields = Map::new();
+    let text = match &shape.text {
+        Some(text) if output.text => columns.text(&text.name, at)?,
+        _ => String::new(),
+    };
+    let metadata = match &shape.metadata {
+        Some(name) if output.metadata => match columns.metadata(name, at)? {
+            Ok(members) => members,
+            // Not an object, so it is nobody's metadata; it is not lost either.
+            Err(value) => {
+                fields.insert(name.clone(), value);
+                Map::new()
+            }
+        },
+        _ => Map::new(),
+    };
+    for name in &output.fields {
+        fields.extend(columns.value(name, at).map(|value| (name.clone(), value)));
+    }
+    Ok((text, metadata, fields))
+}

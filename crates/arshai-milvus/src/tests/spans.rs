@@ -1,0 +1,94 @@
+//! What a trace tells of an operation, by the names of OpenTelemetry's conventions for databases.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    sync::{Arc, Mutex},
+};
+
+use arshai_core::{
+    config::Secret,
+    vector::{Query, VectorStore as _, VectorStoreExt as _},
+};
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+    subscriber::set_default,
+};
+
+use super::{
+    canned::{Answer, Canned},
+    replies::hits,
+};
+use crate::{Credentials, MilvusStore};
+
+type Fields = BTreeMap<&'static str, String>;
+
+/// Keeps the fields of every span.
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<Fields>>>);
+
+struct Into<'a>(&'a mut Fields);
+
+impl Visit for Into<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.insert(field.name(), format!("{value:?}").trim_matches('"').to_owned());
+    }
+}
+
+impl Subscriber for Recorder {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_span() && metadata.target().starts_with("arshai_milvus")
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut spans = self.0.lock().unwrap();
+        let mut fields = Fields::new();
+        span.record(&mut Into(&mut fields));
+        spans.push(fields);
+        Id::from_u64(spans.len() as u64)
+    }
+
+    fn record(&self, id: &Id, values: &Record<'_>) {
+        let mut spans = self.0.lock().unwrap();
+        let at = usize::try_from(id.into_u64()).unwrap() - 1;
+        values.record(&mut Into(&mut spans[at]));
+    }
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test]
+async fn an_operation_is_told_by_conventional_names_and_no_secret_is() {
+    let server = Canned::start(|method, _, _| match method {
+        "Search" => Some(Answer::of(&hits())),
+        "ShowCollections" => Some(Answer::code(1400)),
+        _ => None,
+    })
+    .await;
+    let mut config = server.config();
+    config.database = "library".into();
+    config.credentials = Credentials::Token(Secret::new("hunter2"));
+    let store = MilvusStore::new(config).unwrap();
+    let recorder = Recorder::default();
+    let guard = set_default(recorder.clone());
+    store.search_one("c", Query::dense([1.0, 0.0]), 3).await.unwrap();
+    store.collections().await.unwrap_err();
+    drop(guard);
+    let spans = recorder.0.lock().unwrap();
+    for (name, value) in [
+        ("db.system.name", "milvus"),
+        ("db.operation.name", "vectors.search"),
+        ("db.collection.name", "c"),
+        ("db.namespace", "library"),
+        ("server.address", "127.0.0.1"),
+    ] {
+        assert_eq!(spans[0].get(name).map(String::as_str), Some(value), "{name}");
+    }
+    assert_eq!(spans[1].get("error.type").map(String::as_str), Some("unauthorized"));
+    assert!(!format!("{spans:?}").contains("hunter2"));
+}
