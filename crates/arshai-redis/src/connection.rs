@@ -17,7 +17,7 @@ use fred::{
     socket2::TcpKeepalive,
     types::{
         Builder, ClusterHash, ConnectHandle, CustomCommand, Value,
-        config::{Config, Options, Server, ServerConfig, TcpConfig, TlsConfig},
+        config::{Config, Server, ServerConfig, TcpConfig, TlsConfig},
     },
 };
 use futures_util::future::{Either, join, select};
@@ -35,8 +35,6 @@ const GREETING: Duration = Duration::from_secs(1);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How often a connection that is being opened is looked at, beside being told.
 const LOOK: Duration = Duration::from_millis(20);
-/// How much later than the client's own timeout an attempt is given up, should the client not keep it.
-const GRACE: Duration = Duration::from_millis(20);
 
 /// One command with its arguments.
 #[derive(Debug, Clone)]
@@ -117,16 +115,9 @@ impl Connection {
     /// Sends a command once and waits for its answer.
     pub(crate) async fn send(&self, command: &Command, within: Duration) -> Result<Value, ClientError> {
         let within = within.max(Duration::from_millis(1));
-        let options = Options {
-            max_attempts: Some(1),
-            max_redirections: Some(0),
-            timeout: Some(within),
-            ..Options::default()
-        };
         let custom = CustomCommand::new_static(command.name, ClusterHash::Random, false);
-        let client = self.client.with_options(&options);
-        let answer = client.custom::<Value, Value>(custom, command.args.clone());
-        tokio::time::timeout(within + GRACE, answer).await.unwrap_or_else(|_elapsed| Err(timed_out()))
+        let answer = self.client.custom::<Value, Value>(custom, command.args.clone());
+        tokio::time::timeout(within, answer).await.unwrap_or_else(|_elapsed| Err(timed_out()))
     }
 
     /// The same for a command that the node takes although the slot is only on its way to it. Another caller's command
@@ -210,9 +201,7 @@ fn build(
             ..TcpConfig::default()
         };
     });
-    builder.with_performance_config(|performance| {
-        performance.default_command_timeout = config.command_timeout;
-    });
+    // A command has no timeout of the client's: `send` keeps the time.
     builder.build()
 }
 

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use arshai_core::{
     Error, ErrorKind, Result,
     memory::{
-        Envelope, KeyPage, KeyPrefix, Memory, MemoryCapabilities, MemoryKey, MemoryStore, OperationId,
-        PageRequest, Precondition, Put, Ttl, Versioned,
+        Envelope, KeyPage, KeyPrefix, MAX_OPERATIONS, Memory, MemoryCapabilities, MemoryKey, MemoryStore,
+        OperationId, PageRequest, Precondition, Put, Revision, Ttl, Versioned,
     },
 };
 use async_trait::async_trait;
@@ -17,7 +17,7 @@ use crate::{
     config::{RedisConfig, TtlPolicy},
     connection::{Command, slot},
     oddity,
-    revision::Base,
+    revision::{Base, revision_of},
     scan, script,
     wire::{Call, Wire},
 };
@@ -80,10 +80,11 @@ impl RedisMemory {
         base: Option<&Base>,
         operation: &OperationId,
     ) -> Result<Replaced> {
-        let mut envelope = Envelope::new(memory.clone());
-        envelope.operations = base.map(|base| base.operations.clone()).unwrap_or_default();
-        envelope.record(operation.clone());
-        let stored = Bytes::from(envelope.encode());
+        let mut operations = base.map(|base| base.operations.clone()).unwrap_or_default();
+        operations.push(*operation);
+        let excess = operations.len().saturating_sub(MAX_OPERATIONS);
+        operations.drain(..excess);
+        let stored = Bytes::from(Envelope::encode_parts(memory, &operations));
         let most = self.wire.config.max_value_bytes;
         if stored.len() as u64 > most {
             return Err(Error::invalid(
@@ -93,7 +94,7 @@ impl RedisMemory {
             .with_context("bytes", stored.len())
             .with_context("max_value_bytes", most));
         }
-        let new = Base::of_stored(&stored, &envelope.operations);
+        let new = revision_of(stored.clone(), operations);
         let command = self.compare_and_set(name, base, stored);
         let answer = self
             .wire
@@ -154,7 +155,7 @@ impl RedisMemory {
 
 /// Whether a value was replaced.
 enum Replaced {
-    Yes(Base),
+    Yes(Revision),
     /// It was not the expected one; the current one.
     No(Option<Bytes>),
 }
@@ -175,7 +176,7 @@ impl MemoryStore for RedisMemory {
         self.wire
             .operation("memory.get", false, async |call| {
                 let stored = self.read(call, &name).await?;
-                stored.map(|stored| decode(&name, &stored)).transpose()
+                stored.map(|stored| decode(&name, stored)).transpose()
             })
             .await
     }
@@ -201,11 +202,11 @@ impl MemoryStore for RedisMemory {
                 };
                 loop {
                     match self.replace(call, &name, memory, base.as_ref(), &operation).await? {
-                        Replaced::Yes(new) => return Ok(Put::Stored(new.revision())),
+                        Replaced::Yes(new) => return Ok(Put::Stored(new)),
                         Replaced::No(current) if any => base = current.map(|stored| Base::of_any(&stored)),
                         Replaced::No(current) => {
                             return Ok(Put::Conflict(
-                                current.map(|stored| decode(&name, &stored)).transpose()?,
+                                current.map(|stored| decode(&name, stored)).transpose()?,
                             ));
                         }
                     }
@@ -292,16 +293,15 @@ impl MemoryStore for RedisMemory {
     }
 }
 
-fn decode(name: &str, stored: &[u8]) -> Result<Versioned> {
-    let envelope = Envelope::decode(stored).map_err(|error| {
+fn decode(name: &str, stored: Bytes) -> Result<Versioned> {
+    let envelope = Envelope::decode(&stored).map_err(|error| {
         let error = error.with_context("key", name.escape_debug());
-        match oddity::named(stored) {
+        match oddity::named(&stored) {
             Some(named) => error.with_context("cause", named),
             None => error,
         }
     })?;
-    let revision = Base::of_stored(stored, &envelope.operations).revision();
-    Ok(Versioned { memory: envelope.memory, revision })
+    Ok(Versioned { memory: envelope.memory, revision: revision_of(stored, envelope.operations) })
 }
 
 /// At least one millisecond, as the server takes zero for "delete".

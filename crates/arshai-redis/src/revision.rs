@@ -4,12 +4,24 @@
 //! it replaces but its revision.
 
 use arshai_core::memory::{Envelope, OperationId, Revision};
-use serde_json::Value;
+use fred::bytes::Bytes;
 
 use crate::script::{hex, sha1};
 
 const DIGEST: usize = 20;
 const ID: usize = 16;
+
+/// The revision of stored bytes with these ids. Who only reads never asks for the digest, so it is made when asked for.
+pub(crate) fn revision_of(stored: Bytes, operations: Vec<OperationId>) -> Revision {
+    Revision::computed_by(move || {
+        let mut bytes = Vec::with_capacity(DIGEST.saturating_add(ID.saturating_mul(operations.len())));
+        bytes.extend_from_slice(&sha1(&stored));
+        for operation in &operations {
+            bytes.extend_from_slice(operation.as_bytes());
+        }
+        bytes
+    })
+}
 
 /// The value a write replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,17 +45,8 @@ impl Base {
     pub(crate) fn of_revision(revision: &Revision) -> Self {
         let bytes = revision.as_bytes();
         let (digest, ids) = bytes.split_at(DIGEST.min(bytes.len()));
-        let operations = ids.chunks(ID).filter_map(|id| serde_json::from_value(Value::String(hex(id))).ok());
-        Self { digest: digest.to_vec(), operations: operations.collect() }
-    }
-
-    pub(crate) fn revision(&self) -> Revision {
-        let mut bytes = self.digest.clone();
-        for operation in &self.operations {
-            // An id that is not one of ours (16 bytes in hex) is not carried on.
-            bytes.extend(unhex(operation).unwrap_or_default());
-        }
-        Revision::from_digest(&bytes)
+        let operation = |id: &[u8]| Some(OperationId::from_bytes(id.try_into().ok()?));
+        Self { digest: digest.to_vec(), operations: ids.chunks(ID).filter_map(operation).collect() }
     }
 
     /// The digest as the script compares it; never empty, as that means "no value".
@@ -57,14 +60,6 @@ impl Base {
     }
 }
 
-fn unhex(operation: &OperationId) -> Option<Vec<u8>> {
-    let Ok(Value::String(text)) = serde_json::to_value(operation) else { return None };
-    if text.len() != 2 * ID {
-        return None;
-    }
-    (0..ID).map(|at| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,7 +68,7 @@ mod tests {
     fn ids_survive_the_way_through_a_revision() {
         let operations: Vec<_> = (0..16).map(|_| OperationId::random()).collect();
         let base = Base::of_stored(b"value", &operations);
-        let again = Base::of_revision(&base.revision());
+        let again = Base::of_revision(&revision_of(Bytes::from_static(b"value"), operations.clone()));
         assert_eq!(again, base);
         assert_eq!(again.expected(), hex(&sha1(b"value")));
         assert!(base.precedes(&operations[15..]) && !base.precedes(&operations[..15]));

@@ -131,7 +131,10 @@ impl Wire {
             server.port = self.config.port(),
             "error.type" = Empty,
         );
-        let answer = self.attempts(call, command).instrument(span.clone()).await;
+        if span.is_disabled() {
+            return self.attempts(call, command).await;
+        }
+        let answer = Box::pin(self.attempts(call, command).instrument(span.clone())).await;
         if let Err(error) = &answer {
             span.record("error.type", error.kind().name());
         }
@@ -144,6 +147,7 @@ impl Wire {
         let mut redirections = 0_u32;
         let mut redirect = None;
         let mut script_given = None;
+        let mut reason = None;
         loop {
             let sent = script_given.as_ref().unwrap_or(command);
             let (error, again) = match self.attempt(call, sent, lost > 0, redirect.take()).await {
@@ -173,10 +177,16 @@ impl Wire {
             let wait =
                 if lost == 1 && refusals == 1 { SOON.mul_f64(fastrand::f64()) } else { backoff(refusals) };
             let over = !again || (!insist && refusals > self.config.retries);
-            if over || call.deadline.sleep(call.operation, wait).await.is_err() {
+            if over || Box::pin(call.deadline.sleep(call.operation, wait)).await.is_err() {
+                // The end of the time is the least that can be said of why it was not enough.
+                let ended = insist && error.kind() == ErrorKind::Timeout;
+                let error = reason.filter(|_| ended).unwrap_or(error);
                 return Err(self.last_error(call, error, lost, refusals));
             }
             tracing::debug!(%error, attempt = refusals, "trying again");
+            if error.kind() != ErrorKind::Timeout {
+                reason = Some(error);
+            }
         }
     }
 
@@ -196,14 +206,15 @@ impl Wire {
             return Err(out_of_time(call));
         }
         let answer = if announced {
-            connection.send_announced(command, within).await
+            // Boxed as what is rare and large, here and below.
+            Box::pin(connection.send_announced(command, within)).await
         } else {
             connection.send(command, within).await
         };
         let value = answer.map_err(|error| self.judged(error, &places, &connection))?;
         let written = call.writes && (seen || !script::is_refusal(&value));
         if written && self.config.min_replicas > 0 {
-            self.replicated(call, &connection).await.map_err(|(error, elsewhere)| {
+            Box::pin(self.replicated(call, &connection)).await.map_err(|(error, elsewhere)| {
                 if elsewhere {
                     self.give_up(&places, &connection);
                 }
@@ -217,7 +228,7 @@ impl Wire {
     /// Waits until enough replicas hold what this connection has seen written.
     async fn replicated(&self, call: Call, connection: &Connection) -> Result<(), (Error, bool)> {
         let left = self.config.command_timeout.min(call.deadline.remaining());
-        let patience = REPLICAS_TIMEOUT.min(left).as_millis().max(1).to_string();
+        let patience = REPLICAS_TIMEOUT.min(left / 2).as_millis().max(1).to_string();
         let most = self.config.min_replicas;
         let wait = Command::anywhere("WAIT", vec![Value::from(most.to_string()), Value::from(patience)]);
         match connection.send(&wait, left).await {

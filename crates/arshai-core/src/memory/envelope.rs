@@ -1,7 +1,9 @@
 //! The stored form of a memory: the Python package's JSON with one extra field.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -14,14 +16,63 @@ use crate::{Error, ErrorKind, Result};
 pub const MAX_OPERATIONS: usize = 16;
 
 /// Marks one attempted write, so that a write whose reply was lost can be recognised in the stored value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct OperationId(String);
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct OperationId([u8; 16]);
 
 impl OperationId {
     /// A new random id (128 bits).
     pub fn random() -> Self {
-        Self(format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)))
+        Self(fastrand::u128(..).to_be_bytes())
+    }
+
+    /// The id of these bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for OperationId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OperationId({:032x})", u128::from_be_bytes(self.0))
+    }
+}
+
+impl Serialize for OperationId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0_u8; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            if let [high, low] = pair {
+                *high = DIGITS.get(usize::from(byte >> 4)).copied().unwrap_or_default();
+                *low = DIGITS.get(usize::from(byte & 15)).copied().unwrap_or_default();
+            }
+        }
+        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl<'de> Deserialize<'de> for OperationId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Hex;
+        impl serde::de::Visitor<'_> for Hex {
+            type Value = OperationId;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("32 hexadecimal digits")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<OperationId, E> {
+                let number = (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten();
+                let id = number.map(|number| OperationId(number.to_be_bytes()));
+                id.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_str(Hex)
     }
 }
 
@@ -38,13 +89,75 @@ pub struct Envelope {
     pub operations: Vec<OperationId>,
 }
 
-#[derive(Serialize, Deserialize, Default)]
-struct Extra {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    turns: Option<Vec<Turn>>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+/// Bytes that a value takes besides its text, roughly.
+const ROOM: usize = 1024;
+
+/// A value as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    data: WrittenData<'a>,
+    metadata: &'a Map<String, Value>,
+    created_at: String,
+    last_update: String,
+    arshai: WrittenExtra<'a>,
+}
+
+#[derive(Serialize)]
+struct WrittenData<'a> {
+    working_memory: &'a str,
+}
+
+#[derive(Serialize)]
+struct WrittenExtra<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turns: Option<&'a [Turn]>,
+    #[serde(skip_serializing_if = "String::is_empty")]
     sha256: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "<[OperationId]>::is_empty")]
+    operations: &'a [OperationId],
+}
+
+/// A value with everything where it should be.
+#[derive(Deserialize)]
+struct Expected<'a> {
+    data: ExpectedData,
+    #[serde(default)]
+    metadata: Option<Map<String, Value>>,
+    #[serde(borrow)]
+    created_at: Cow<'a, str>,
+    #[serde(borrow)]
+    last_update: Cow<'a, str>,
+    #[serde(default)]
+    arshai: Extra,
+}
+
+#[derive(Deserialize)]
+struct ExpectedData {
+    working_memory: String,
+}
+
+impl Expected<'_> {
+    fn envelope(self) -> Option<Envelope> {
+        let (created_at, last_update) =
+            (parse_timestamp(&self.created_at)?, parse_timestamp(&self.last_update)?);
+        let text = self.data.working_memory;
+        let extra = self.arshai;
+        let turns = extra.turns.filter(|_| extra.sha256 == hex(&Sha256::digest(text.as_bytes())));
+        let metadata = self.metadata.unwrap_or_default();
+        Some(Envelope {
+            memory: Memory { text, turns, metadata, created_at, last_update },
+            operations: extra.operations,
+        })
+    }
+}
+
+#[derive(Deserialize, Default)]
+struct Extra {
+    #[serde(default)]
+    turns: Option<Vec<Turn>>,
+    #[serde(default)]
+    sha256: String,
+    #[serde(default)]
     operations: Vec<OperationId>,
 }
 
@@ -63,20 +176,25 @@ impl Envelope {
 
     /// The stored bytes. Turns that do not match the text are left out.
     pub fn encode(&self) -> Vec<u8> {
-        let memory = &self.memory;
-        let turns = memory.turns.clone().filter(|_| memory.turns_match());
+        Self::encode_parts(&self.memory, &self.operations)
+    }
+
+    /// The stored bytes of an envelope with these parts.
+    pub fn encode_parts(memory: &Memory, operations: &[OperationId]) -> Vec<u8> {
+        let turns = memory.turns.as_deref().filter(|_| memory.turns_match());
         let sha256 =
             if turns.is_some() { hex(&Sha256::digest(memory.text.as_bytes())) } else { String::new() };
-        let extra = Extra { turns, sha256, operations: self.operations.clone() };
-        json!({
-            "data": { "working_memory": memory.text },
-            "metadata": memory.metadata,
-            "created_at": format_timestamp(memory.created_at),
-            "last_update": format_timestamp(memory.last_update),
-            "arshai": extra,
-        })
-        .to_string()
-        .into_bytes()
+        let written = Written {
+            data: WrittenData { working_memory: &memory.text },
+            metadata: &memory.metadata,
+            created_at: format_timestamp(memory.created_at),
+            last_update: format_timestamp(memory.last_update),
+            arshai: WrittenExtra { turns, sha256, operations },
+        };
+        let mut bytes = Vec::with_capacity(memory.text.len().saturating_add(ROOM));
+        // Names are texts and numbers are finite in everything that is written, so it cannot fail.
+        let _infallible = serde_json::to_writer(&mut bytes, &written);
+        bytes
     }
 
     /// Reads stored bytes.
@@ -85,6 +203,14 @@ impl Envelope {
     ///
     /// [`ErrorKind::Corrupt`] when they are not a memory envelope; the caller adds the key.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
+        // What is as expected is read at once; the rest slowly, to say what is wrong or to make do.
+        match serde_json::from_slice::<Expected<'_>>(bytes) {
+            Ok(expected) => expected.envelope().map_or_else(|| Self::decode_slowly(bytes), Ok),
+            Err(_unexpected) => Self::decode_slowly(bytes),
+        }
+    }
+
+    fn decode_slowly(bytes: &[u8]) -> Result<Self> {
         let corrupt = |what: &'static str| {
             Error::new(ErrorKind::Corrupt, "the stored memory cannot be read").with_context("problem", what)
         };
@@ -128,6 +254,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn sample() -> Envelope {
@@ -175,7 +303,7 @@ mod tests {
     fn only_the_last_operations_are_kept() {
         let mut envelope = sample();
         let ids: Vec<_> = (0..20).map(|_| OperationId::random()).collect();
-        ids.iter().for_each(|id| envelope.record(id.clone()));
+        ids.iter().for_each(|id| envelope.record(*id));
         assert_eq!(envelope.operations, ids[4..]);
     }
 }

@@ -1,6 +1,11 @@
 //! The contract of a memory backend.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -11,29 +16,60 @@ use crate::Result;
 /// Identifies one stored state of a memory: an opaque digest of the stored bytes, chosen by the backend.
 ///
 /// Two equal revisions of one key mean equal content, whoever wrote it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Revision(Arc<[u8]>);
+#[derive(Clone)]
+pub struct Revision(Origin);
+
+/// What makes a digest when it is first asked for.
+type Compute = Box<dyn FnOnce() -> Vec<u8> + Send>;
+
+#[derive(Clone)]
+enum Origin {
+    Known(Arc<[u8]>),
+    Later(Arc<LazyLock<Vec<u8>, Compute>>),
+}
 
 impl Revision {
     /// Wraps a backend's own digest.
     pub fn from_digest(digest: &[u8]) -> Self {
-        Self(digest.into())
+        Self(Origin::Known(digest.into()))
+    }
+
+    /// A backend's own digest, made when it is first asked for: who only reads never does.
+    pub fn computed_by(digest: impl FnOnce() -> Vec<u8> + Send + 'static) -> Self {
+        Self(Origin::Later(Arc::new(LazyLock::new(Box::new(digest)))))
     }
 
     /// SHA-256 of the stored bytes, for backends that need no other digest.
     pub fn of_bytes(stored: &[u8]) -> Self {
-        Self(Sha256::digest(stored).as_slice().into())
+        Self::from_digest(&Sha256::digest(stored))
     }
 
     /// The digest.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Origin::Known(digest) => digest,
+            Origin::Later(digest) => digest,
+        }
+    }
+}
+
+impl PartialEq for Revision {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Revision {}
+
+impl Hash for Revision {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
