@@ -36,6 +36,27 @@ pub const VECTOR_ENGINES: &[(&str, &[&str])] = &[
             "shared",
         ],
     ),
+    ("milvus", MILVUS),
+    ("milvus-lite", MILVUS_LITE),
+    ("milvus-lite-py", MILVUS_LITE),
+];
+
+/// Milvus 2.3.
+const MILVUS: &[&str] =
+    &["dense", "hybrid", "filter", "raw_filter", "upsert", "delete_by_filter", "persistent", "shared"];
+
+/// Milvus Lite 2.5 and 3.2.
+const MILVUS_LITE: &[&str] = &[
+    "dense",
+    "sparse",
+    "text",
+    "hybrid",
+    "filter",
+    "raw_filter",
+    "upsert",
+    "delete_by_filter",
+    "persistent",
+    "shared",
 ];
 
 /// The memory stores: name, and the abilities it has.

@@ -4,11 +4,12 @@ use std::{env, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use arshai_core::{
     Error, ErrorKind, Result,
-    config::{Secret, Settings},
+    config::{Secret, Settings, Variable},
 };
 
 /// The port of Milvus.
 pub(crate) const DEFAULT_PORT: u16 = 19_530;
+const PLAINTEXT: &str = "MILVUS_ALLOW_PLAINTEXT_CREDENTIALS";
 
 /// How the client proves who it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -115,6 +116,22 @@ impl Default for MilvusConfig {
 }
 
 impl MilvusConfig {
+    /// What [`MilvusConfig::from_env`] reads beside what [`Settings`] does.
+    pub const VARIABLES: [Variable; 8] = [
+        Variable::new("MILVUS_HOST", "name, address or URL of Milvus").of("localhost", "").url(),
+        Variable::new("MILVUS_PORT", "its port").of("19530", "1 to 65535"),
+        Variable::new("MILVUS_DB_NAME", "its database").of("default", ""),
+        Variable::new("MILVUS_TOKEN", "its API token").secret(),
+        Variable::new("MILVUS_USER", "its user"),
+        Variable::new("MILVUS_PASSWORD", "the user's password").secret(),
+        Variable::new("MILVUS_BATCH_SIZE", "rows of one write call").of("50", "rows"),
+        Variable::new(
+            PLAINTEXT,
+            "`true`: send token or password unencrypted to a host that is not this machine",
+        )
+        .of("false", "true, false"),
+    ];
+
     /// The settings an address states; the others keep their defaults.
     ///
     /// | form | connection |
@@ -145,6 +162,7 @@ impl MilvusConfig {
     /// | `MILVUS_BATCH_SIZE` | rows of one write call | 50 |
     /// | `MILVUS_BATCH_CONCURRENCY` | write calls in flight at once | 4 |
     /// | `MILVUS_CONNECTION_TIMEOUT` | seconds to connect | 30 |
+    /// | `MILVUS_ALLOW_PLAINTEXT_CREDENTIALS` | `true`: as [`MilvusConfig::allow_plaintext_credentials`] | false |
     ///
     /// # Errors
     ///
@@ -152,6 +170,18 @@ impl MilvusConfig {
     pub fn from_env() -> Result<Self> {
         let variable = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         Self::from_variables(&variable, &Settings::from_env()?)
+    }
+
+    /// The settings an address states, and the others of the environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`MilvusConfig::from_url`] and [`MilvusConfig::from_env`].
+    pub fn from_url_and_env(url: &str) -> Result<Self> {
+        let environment = Self::from_env()?;
+        let stated = Self::from_url(url)?;
+        let Self { host, port, database, credentials, tls, .. } = stated;
+        Ok(Self { host, port, database, credentials, tls, ..environment })
     }
 
     fn from_variables(variable: &dyn Fn(&str) -> Option<String>, settings: &Settings) -> Result<Self> {
@@ -180,9 +210,6 @@ impl MilvusConfig {
         if let Some(database) = read("MILVUS_DB_NAME") {
             config.database = database;
         }
-        if let Some(rows) = number("MILVUS_BATCH_SIZE")? {
-            config.batch_size = rows;
-        }
         match (read("MILVUS_TOKEN"), read("MILVUS_USER"), read("MILVUS_PASSWORD")) {
             (Some(token), _, _) => config.credentials = Credentials::Token(Secret::new(token)),
             (None, Some(user), Some(password)) => {
@@ -194,9 +221,17 @@ impl MilvusConfig {
                     .with_context("variables", "MILVUS_USER, MILVUS_PASSWORD"));
             }
         }
-        config.batch_concurrency = settings.concurrency(settings.milvus_batch_concurrency);
-        config.connect_timeout = settings.milvus_connection_timeout;
+        if let Some(rows) = number("MILVUS_BATCH_SIZE")? {
+            config.batch_size = rows;
+        }
+        config.apply(settings, allowed_in_plaintext(read(PLAINTEXT))?);
         Ok(config)
+    }
+
+    fn apply(&mut self, settings: &Settings, allow_plaintext_credentials: bool) {
+        self.batch_concurrency = settings.concurrency(settings.milvus_batch_concurrency);
+        self.connect_timeout = settings.milvus_connection_timeout;
+        self.allow_plaintext_credentials |= allow_plaintext_credentials;
     }
 
     /// The server's address without credentials, for messages.
@@ -266,6 +301,16 @@ impl fmt::Display for MilvusConfig {
 
 fn bad(message: &'static str) -> Error {
     Error::new(ErrorKind::Config, message)
+}
+
+fn allowed_in_plaintext(value: Option<String>) -> Result<bool> {
+    match value.as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(bad("an environment variable has a value that is not understood")
+            .with_context("variable", PLAINTEXT)
+            .with_context("allowed", "true or false")),
+    }
 }
 
 fn is_loopback(host: &str) -> bool {

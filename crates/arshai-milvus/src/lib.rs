@@ -66,6 +66,7 @@ mod inner;
 mod key;
 mod open;
 mod proto;
+mod provider;
 mod raw_codec;
 mod rows;
 mod search;
@@ -79,4 +80,5 @@ mod write;
 
 pub use client::{FieldKind, IndexInfo, MilvusClient, SchemaField};
 pub use config::{Credentials, MilvusConfig, Tls};
+pub use provider::provider;
 pub use store::MilvusStore;

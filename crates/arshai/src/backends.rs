@@ -21,7 +21,7 @@ use arshai_core::{
 /// | memory | `redis`, `async_redis` (both as `REDIS_URL` says), `redis://…`, `redis-cluster://…`, `redis-sentinel://…`, with TLS `rediss…` | `redis` |
 /// | vector store | `in_memory`, `memory://` | |
 /// | vector store | `sqlite://PATH` | `sqlite` |
-/// | vector store | `milvus` (as `MILVUS_HOST` and others say), `milvus://…`, `milvus+tls://…` | `milvus` |
+/// | vector store | `milvus` (as `MILVUS_HOST` and others say), `milvus://…`, `milvuss://…` (TLS) | `milvus` |
 /// | embedder | `local` | `minilm` |
 /// | embedder | `openai`, `openai:MODEL` | `openai` |
 /// | chat model | `extractive` | `local` |
@@ -86,7 +86,7 @@ impl Backends {
             ],
             "redis",
         );
-        self.stores.note_absent(["milvus", "milvus+tls"], "milvus");
+        self.stores.note_absent(["milvus", "milvuss"], "milvus");
         self.embedders.note_absent(["local"], "minilm");
         self.embedders.note_absent(["openai"], "openai");
         self.models.note_absent(["extractive"], "local");
@@ -100,6 +100,8 @@ impl Backends {
             self.memories.register(files.memories());
             self.stores.register(files.stores());
         }
+        #[cfg(feature = "milvus")]
+        self.stores.register(arshai_milvus::provider());
         #[cfg(feature = "redis")]
         self.memories.register(arshai_redis::provider());
         #[cfg(feature = "minilm")]
@@ -117,12 +119,14 @@ impl Backends {
 /// What the backends of this program read from the environment.
 pub(crate) fn variables() -> Vec<Variable> {
     #[cfg_attr(
-        not(any(feature = "minilm", feature = "redis", feature = "openai")),
+        not(any(feature = "minilm", feature = "milvus", feature = "redis", feature = "openai")),
         expect(unused_mut, reason = "some features add to it")
     )]
     let mut variables = Vec::new();
     #[cfg(feature = "minilm")]
     variables.extend(arshai_local::Weights::VARIABLES);
+    #[cfg(feature = "milvus")]
+    variables.extend(arshai_milvus::MilvusConfig::VARIABLES);
     #[cfg(feature = "redis")]
     variables.extend(arshai_redis::RedisConfig::VARIABLES);
     #[cfg(feature = "openai")]

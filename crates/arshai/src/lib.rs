@@ -10,6 +10,7 @@
 //! | `minilm` | `local::MiniLmEmbedder`: embeddings in this process | yes |
 //! | `kb-tool` | [`kb_tool`]: ingestion, search and the tool a model calls | yes |
 //! | `agent` | [`agent`]: one turn from message to reply, with memory and citations | yes |
+//! | `milvus` | [`milvus`]: collections in Milvus | no |
 //! | `redis` | [`redis`]: conversation memory in Redis, single, Cluster or Sentinel | no |
 //! | `openai` | [`openai`]: chat and embeddings of OpenAI-compatible servers | no |
 //! | `blocking` | `blocking`: every trait for programs without async | no |
@@ -46,6 +47,8 @@ pub use arshai_kb_tool as kb_tool;
 pub use arshai_local as local;
 #[cfg(feature = "minilm")]
 pub use arshai_local::{MiniLmConfig, MiniLmEmbedder, Weights};
+#[cfg(feature = "milvus")]
+pub use arshai_milvus as milvus;
 #[cfg(feature = "openai")]
 pub use arshai_openai as openai;
 #[cfg(feature = "redis")]
@@ -77,6 +80,8 @@ pub mod prelude {
     pub use arshai_local::ExtractiveModel;
     #[cfg(feature = "minilm")]
     pub use arshai_local::{MiniLmConfig, MiniLmEmbedder, Weights};
+    #[cfg(feature = "milvus")]
+    pub use arshai_milvus::{MilvusConfig, MilvusStore};
     #[cfg(feature = "openai")]
     pub use arshai_openai::{OpenAiChat, OpenAiConfig, OpenAiEmbedder, Transport};
     #[cfg(feature = "redis")]

@@ -54,6 +54,16 @@ pub(crate) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        package: "arshai-milvus",
+        binary: "engine",
+        suites: &["vectors"],
+        engines: &[
+            Engine { name: "milvus", services: &[Service::Milvus] },
+            Engine { name: "milvus-lite", services: &[Service::MilvusLite] },
+            Engine { name: "milvus-lite-py", services: &[Service::MilvusLitePy] },
+        ],
+    },
+    Entry {
         package: "arshai-openai",
         binary: "engine",
         suites: &["embedder", "chat"],
@@ -63,7 +73,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
         package: "arshai-cli",
         binary: "servers",
         suites: &[],
-        engines: &[Engine { name: "program + servers", services: &[Service::Redis, Service::Openai] }],
+        engines: &[Engine { name: "program + servers", services: &[Service::Redis, Service::MilvusLite, Service::Openai] }],
     },
     Entry {
         package: "arshai-tests",

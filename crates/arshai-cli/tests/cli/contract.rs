@@ -178,6 +178,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_known() {
         (&["ingest"], "PATH"),
         (&["search", "x", "--limit", "0"], "limit"),
         (&["search", "x", "--filter", "a ="], "--filter"),
+        #[cfg(not(feature = "milvus"))]
         (&["search", "x", "--store", "milvus://localhost:19530"], "feature `milvus`"),
         #[cfg(not(feature = "redis"))]
         (&["memory", "list", "--memory", "redis://localhost"], "feature `redis`"),

@@ -1,7 +1,6 @@
 //! The embedder: whom flag, environment and default name, when it is needed, and what becomes of vectors.
 
 use std::{
-    path::PathBuf,
     process::{Command, Stdio},
     sync::Arc,
     thread,
@@ -13,28 +12,15 @@ use arshai_core::{
     embed::{Embedder, EmbeddingBatch, Input},
 };
 use arshai_kb_tool::{Document, KnowledgeBase};
-use arshai_local::Weights;
 use arshai_sqlite::{SqliteConfig, SqliteFile};
 use serde_json::{Value, json};
 
-use crate::program::{Program, Run};
+use crate::program::{Program, Run, weights};
 
 /// No word of the question stands in the text, nor does its stem.
 const KITTEN: &str = "A kitten sleeps on the warm windowsill.";
 const EARNINGS: &str = "Quarterly earnings fell short of what analysts had expected.";
 const QUESTION: &str = "where do cats nap?";
-
-/// The real weights: those of the user where they are, otherwise fetched once below `target`.
-pub(crate) fn weights() -> PathBuf {
-    let found = match Weights::find().unwrap() {
-        Some(found) => found,
-        None => {
-            Weights::fetch_into(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("models"), |_| {})
-                .unwrap()
-        }
-    };
-    std::path::absolute(found.folder()).unwrap()
-}
 
 /// The program as its user finds it: no embedder named, and the weights there.
 fn with_weights(program: &Program, arguments: &[&str]) -> Command {

@@ -13,10 +13,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    embedder::weights,
-    program::{Program, Run, keys},
-};
+use crate::program::{Program, Run, keys, weights};
 
 const FILES: [&str; 3] = [".fetch.lock", "model.onnx", "tokenizer.json"];
 

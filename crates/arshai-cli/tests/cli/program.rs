@@ -7,6 +7,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use arshai_local::Weights;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -120,6 +121,18 @@ impl Run {
         assert!(self.stderr.contains(message), "{message:?} is not in {self:?}");
         assert!(!self.stderr.contains("panicked"), "{self:?}");
     }
+}
+
+/// The real weights: those of the user where they are, otherwise fetched once below `target`.
+pub(crate) fn weights() -> PathBuf {
+    let found = match Weights::find().unwrap() {
+        Some(found) => found,
+        None => {
+            Weights::fetch_into(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("models"), |_| {})
+                .unwrap()
+        }
+    };
+    std::path::absolute(found.folder()).unwrap()
 }
 
 /// The keys of a JSON object, in order.

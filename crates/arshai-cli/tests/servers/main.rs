@@ -1,7 +1,8 @@
 //! The program on real servers. `cargo xtask integration --only arshai-cli` starts them and names them in variables.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod milvus;
 mod openai;
 #[path = "../cli/program.rs"]
 #[expect(dead_code, reason = "shared with the tests that need no server")]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arshai_conformance::vectors;
-use arshai_core::vector::{Capabilities, VectorStore};
+use arshai_conformance::{capabilities::expect_capabilities, vectors};
+use arshai_core::vector::VectorStore;
 
 use crate::{engine, store};
 
@@ -14,20 +14,8 @@ async fn vectors_keep_the_contract() {
     report.assert_passed();
 }
 
-/// What no engine lacks is left out.
-const LACKS: &[(&str, &[&str])] =
-    &[("milvus", &["sparse", "text"]), ("milvus-lite", &[]), ("milvus-lite-py", &[])];
-
 #[tokio::test]
 async fn an_engine_can_do_exactly_what_the_table_says() {
-    let engine = engine().0;
     let can = store().capabilities(None).await.unwrap();
-    let (_, lacks) = LACKS.iter().find(|(name, _)| *name == engine).unwrap();
-    let mut expected = Capabilities::default();
-    let has = |ability: &str| !lacks.contains(&ability);
-    (expected.dense, expected.hybrid, expected.filter, expected.raw_filter) = (true, true, true, true);
-    (expected.upsert, expected.delete_by_filter, expected.persistent, expected.shared) =
-        (true, true, true, true);
-    (expected.sparse, expected.text) = (has("sparse"), has("text"));
-    assert_eq!(can, expected, "{engine}");
+    expect_capabilities(&engine().0, &can).unwrap();
 }
