@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     process::{self, Output},
+    public_types,
     steps::Steps,
     test,
     tools::{DENY, HACK},
@@ -21,6 +22,8 @@ pub(crate) fn run() -> Result<()> {
     })?;
     steps.run("advisories", advisories)?;
     steps.run("every feature alone", every_feature)?;
+    steps.run("types of others in core", public_types::check)?;
+    steps.run("packages", packages)?;
     drop(steps);
     println!("\n{ran}");
     Ok(())
@@ -37,6 +40,12 @@ fn advisories() -> Result<()> {
         }
         outcome => outcome,
     }
+}
+
+/// Every crate that is published, packed as it would be, in the order in which they need each other.
+fn packages() -> Result<()> {
+    // What a package lacks is seen when it is packed; that it compiles, the steps before have shown.
+    process::run(process::cargo(&["package", "--workspace", "--no-verify", "--allow-dirty", "--locked"]))
 }
 
 /// Every published crate with each of its features and nothing else, and with none.

@@ -7,6 +7,7 @@ mod codegen;
 mod counts;
 mod integration;
 mod process;
+mod public_types;
 mod readme;
 mod services;
 mod steps;

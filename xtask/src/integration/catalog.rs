@@ -73,7 +73,10 @@ pub(crate) const ENTRIES: &[Entry] = &[
         package: "arshai-cli",
         binary: "servers",
         suites: &[],
-        engines: &[Engine { name: "program + servers", services: &[Service::Redis, Service::MilvusLite, Service::Openai] }],
+        engines: &[Engine {
+            name: "program + servers",
+            services: &[Service::Redis, Service::MilvusLite, Service::Openai],
+        }],
     },
     Entry {
         package: "arshai-tests",
