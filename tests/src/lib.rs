@@ -11,4 +11,7 @@ mod guide {
 
     #[doc = include_str!("../../docs/configuration.md")]
     struct Configuration;
+
+    #[doc = include_str!("../../docs/speech.md")]
+    struct Speech;
 }

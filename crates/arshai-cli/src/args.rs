@@ -71,6 +71,10 @@ pub(crate) enum Command {
     Export(Export),
     /// Take in what export wrote; what is there already is not written again
     Import(Import),
+    /// Write down what is said in a recording
+    Transcribe(Transcribe),
+    /// Speak a text into a file
+    Speak(Speak),
     /// Show every setting, its value, and where it comes from
     Config,
 }
@@ -162,6 +166,55 @@ pub(crate) struct Import {
     /// Replace conversations that are there and differ [default: they are kept]
     #[arg(long)]
     pub(crate) replace: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Transcribe {
+    /// The recording: flac, m4a, mp3, mp4, mpeg, mpga, ogg, wav or webm; a pipe whose name ends so is read too
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// How the transcript is printed
+    #[arg(long, value_enum, default_value_t = TranscriptFormat::Text)]
+    pub(crate) format: TranscriptFormat,
+
+    /// The language spoken, such as en [default: the model finds out]
+    #[arg(long, value_name = "CODE")]
+    pub(crate) language: Option<String>,
+
+    /// A name or term to expect; may be repeated
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) hint: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TranscriptFormat {
+    Text,
+    Srt,
+    Vtt,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Speak {
+    /// What to say; - reads it from standard input
+    pub(crate) text: String,
+
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// wav, pcm, mp3, opus, aac or flac [default: by the file's ending, else wav]
+    #[arg(long)]
+    pub(crate) format: Option<String>,
+
+    /// The voice [default: the one in the environment, else the service's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) voice: Option<String>,
+
+    /// How fast, 1 is normal [default: the model's own]
+    #[arg(long, value_name = "FACTOR")]
+    pub(crate) speed: Option<f32>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -17,7 +17,7 @@ pub(crate) enum Failure {
 }
 
 /// Operations that touch no database begin so.
-const OF_THE_MODEL: [&str; 2] = ["weights.", "minilm."];
+const OF_NO_FILE: [&str; 4] = ["weights.", "minilm.", "openai.", "speech."];
 
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
@@ -79,7 +79,10 @@ pub(crate) fn error_json(error: &Error) -> Value {
 
 /// What to do about a failure of the database. Others say it themselves.
 fn advice(error: &Error) -> Option<&'static str> {
-    if error.operation().is_some_and(|operation| OF_THE_MODEL.iter().any(|of| operation.starts_with(of))) {
+    let of_no_file =
+        error.operation().is_some_and(|operation| OF_NO_FILE.iter().any(|of| operation.starts_with(of)));
+    // What a server says of itself names the server's address.
+    if of_no_file || error.context().any(|(name, _)| name == "address") {
         return None;
     }
     match error.kind() {

@@ -53,6 +53,8 @@ async fn run(cli: &Cli, printer: Printer) -> Outcome {
             Command::Model(args) => command::model(args, printer).await,
             Command::Export(args) => command::export(args, &backends, printer).await,
             Command::Import(args) => command::import(args, &backends, printer).await,
+            Command::Transcribe(args) => command::transcribe(args, printer).await,
+            Command::Speak(args) => command::speak(args, printer).await,
             Command::Config => command::config(&backends, printer),
         }
     };

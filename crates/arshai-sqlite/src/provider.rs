@@ -16,36 +16,36 @@ use tokio::sync::Mutex;
 
 use crate::{SqliteConfig, SqliteFile, pool::Pool};
 
-/// Opens `sqlite://PATH`. A memory and a store in one file share its connections while either is in use.
+/// Opens `sqlite://PATH` and `sqlite:PATH`. A memory and a store in one file share its connections while either is in use.
 #[derive(Debug, Clone, Default)]
 pub struct SqliteFiles {
     open: Arc<Mutex<HashMap<PathBuf, Weak<Pool>>>>,
 }
 
 impl SqliteFiles {
-    /// A provider of memories, as `sqlite://PATH`.
+    /// A provider of memories, as `sqlite://PATH` or `sqlite:PATH`.
     pub fn memories(&self) -> Provider<dyn MemoryStore> {
         let files = self.clone();
         let open = move |address: Address| {
             let files = files.clone();
             async move { Ok(Arc::new(files.file(&address).await?.memory()) as Arc<dyn MemoryStore>) }
         };
-        Provider::new(open).with_schemes(["sqlite"])
+        Provider::new(open).with_names(["sqlite"]).with_schemes(["sqlite"])
     }
 
-    /// A provider of vector stores, as `sqlite://PATH`.
+    /// A provider of vector stores, as `sqlite://PATH` or `sqlite:PATH`.
     pub fn stores(&self) -> Provider<dyn VectorStore> {
         let files = self.clone();
         let open = move |address: Address| {
             let files = files.clone();
             async move { Ok(Arc::new(files.file(&address).await?.vectors()) as Arc<dyn VectorStore>) }
         };
-        Provider::new(open).with_schemes(["sqlite"])
+        Provider::new(open).with_names(["sqlite"]).with_schemes(["sqlite"])
     }
 
     async fn file(&self, address: &Address) -> Result<SqliteFile> {
-        let path = address.url().and_then(|url| url.split_once("://")).map(|(_, path)| path);
-        let path = path.filter(|path| !path.is_empty()).ok_or_else(|| {
+        let url = address.url().and_then(|url| url.split_once("://")).map(|(_, path)| path);
+        let path = url.or(address.argument()).filter(|path| !path.is_empty()).ok_or_else(|| {
             Error::new(ErrorKind::Config, "the address names no file; write sqlite://PATH")
                 .with_context("given", address)
         })?;
@@ -90,6 +90,11 @@ mod tests {
             store.close().await.unwrap();
             assert!(files.open.lock().await.values().all(|pool| pool.strong_count() == 0), "round {round}");
         }
-        assert_eq!(memories.open("sqlite://").await.unwrap_err().kind(), ErrorKind::Config);
+        for nameless in ["sqlite://", "sqlite"] {
+            assert_eq!(memories.open(nameless).await.unwrap_err().kind(), ErrorKind::Config);
+        }
+        let named = format!("sqlite:{}", folder.path().join("a.db").display());
+        let memory = memories.open(&named).await.unwrap();
+        assert!(memory.retrieve(&key).await.unwrap().is_some());
     }
 }

@@ -131,5 +131,10 @@ pub(crate) fn variables() -> Vec<Variable> {
     variables.extend(arshai_redis::RedisConfig::VARIABLES);
     #[cfg(feature = "openai")]
     variables.extend(arshai_openai::OpenAiConfig::VARIABLES);
+    #[cfg(feature = "speech")]
+    {
+        variables.extend(arshai_speech::SpeechConfig::VARIABLES);
+        variables.extend(arshai_speech::AzureSpeechConfig::VARIABLES);
+    }
     variables
 }

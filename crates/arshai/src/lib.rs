@@ -13,6 +13,7 @@
 //! | `milvus` | [`milvus`]: collections in Milvus | no |
 //! | `redis` | [`redis`]: conversation memory in Redis, single, Cluster or Sentinel | no |
 //! | `openai` | [`openai`]: chat and embeddings of OpenAI-compatible servers | no |
+//! | `speech` | in [`speech`]: speech to text and back, by OpenAI-compatible servers and Azure | no |
 //! | `blocking` | `blocking`: every trait for programs without async | no |
 //! | `full` | all of these | no |
 //!
@@ -38,8 +39,8 @@ pub use arshai_agent as agent;
 #[cfg(feature = "blocking")]
 pub use arshai_core::blocking;
 pub use arshai_core::{
-    Deadline, Effect, Error, ErrorKind, Filter, Result, chat, config, embed, filter, memory, registry,
-    speech, text, tool, vector, wrap,
+    Deadline, Effect, Error, ErrorKind, Filter, Result, chat, config, embed, filter, memory, registry, text,
+    tool, vector, wrap,
 };
 #[cfg(feature = "kb-tool")]
 pub use arshai_kb_tool as kb_tool;
@@ -58,12 +59,23 @@ pub use arshai_sqlite as sqlite;
 pub use backends::Backends;
 pub use configuration::{Config, InForce, Origin};
 
+/// Speech to text and back: the contracts, and with the feature `speech` the models.
+pub mod speech {
+    pub use arshai_core::speech::*;
+    #[cfg(feature = "speech")]
+    pub use arshai_speech::*;
+}
+
 /// What most programs import: `use arshai::prelude::*;`.
 pub mod prelude {
     #[cfg(all(feature = "agent", feature = "blocking"))]
     pub use arshai_agent::BlockingAgent as _;
     #[cfg(feature = "agent")]
     pub use arshai_agent::{Agent, AgentEvent, AgentInput, AgentReply, Citation, Retrieval};
+    #[cfg(feature = "speech")]
+    pub use arshai_core::speech::{
+        Audio, SpeakOptions, Synthesizer, SynthesizerExt as _, Timestamps, TranscribeOptions, Transcriber,
+    };
     pub use arshai_core::{
         Deadline, Error, ErrorKind, Filter,
         chat::{ChatModel, ChatModelExt as _},
@@ -86,6 +98,8 @@ pub mod prelude {
     pub use arshai_openai::{OpenAiChat, OpenAiConfig, OpenAiEmbedder, Transport};
     #[cfg(feature = "redis")]
     pub use arshai_redis::{RedisConfig, RedisMemory};
+    #[cfg(feature = "speech")]
+    pub use arshai_speech::{OpenAiSynthesizer, OpenAiTranscriber, SpeechConfig};
     #[cfg(feature = "sqlite")]
     pub use arshai_sqlite::{SqliteConfig, SqliteFile};
 }

@@ -70,6 +70,12 @@ pub(crate) const ENTRIES: &[Entry] = &[
         engines: &[Engine { name: "openai", services: &[Service::Openai] }],
     },
     Entry {
+        package: "arshai-speech",
+        binary: "engine",
+        suites: &[],
+        engines: &[Engine { name: "speech", services: &[Service::Speech] }],
+    },
+    Entry {
         package: "arshai-cli",
         binary: "servers",
         suites: &[],

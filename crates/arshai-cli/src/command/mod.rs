@@ -8,6 +8,10 @@ mod memory;
 #[cfg(feature = "minilm")]
 mod model;
 mod search;
+#[cfg(feature = "speech")]
+mod speak;
+#[cfg(feature = "speech")]
+mod transcribe;
 mod transfer;
 
 use std::io::Read as _;
@@ -22,6 +26,10 @@ pub(crate) use memory::memory;
 #[cfg(feature = "minilm")]
 pub(crate) use model::model;
 pub(crate) use search::search;
+#[cfg(feature = "speech")]
+pub(crate) use speak::speak;
+#[cfg(feature = "speech")]
+pub(crate) use transcribe::transcribe;
 pub(crate) use transfer::{export, import};
 
 use crate::failure::Outcome;
@@ -30,6 +38,20 @@ use crate::failure::Outcome;
 pub(crate) async fn model(_args: &crate::args::Model, _printer: crate::output::Printer) -> Outcome {
     Err(crate::backends::usage(
         "arshai model needs the Cargo feature `minilm`, which this program was built without",
+    ))
+}
+
+#[cfg(not(feature = "speech"))]
+pub(crate) async fn transcribe(_args: &crate::args::Transcribe, _printer: crate::output::Printer) -> Outcome {
+    Err(crate::backends::usage(
+        "arshai transcribe needs the Cargo feature `speech`, which this program was built without",
+    ))
+}
+
+#[cfg(not(feature = "speech"))]
+pub(crate) async fn speak(_args: &crate::args::Speak, _printer: crate::output::Printer) -> Outcome {
+    Err(crate::backends::usage(
+        "arshai speak needs the Cargo feature `speech`, which this program was built without",
     ))
 }
 

@@ -1,0 +1,58 @@
+//! What one request sends: a recording, or a part of it.
+
+use std::sync::Arc;
+
+use arshai_core::{Error, Result};
+use reqwest::{Body, multipart::Part};
+
+use super::{Clip, Once, Stored, Why, mime};
+
+/// What is sent, whole or in part.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    Stored(Arc<Stored>, Clip),
+    Once(Arc<Once>),
+}
+
+impl Source {
+    /// A file or bytes. What arrived is sent once, as [`Audio::Stream`](arshai_core::speech::Audio::Stream) says.
+    pub(crate) fn can_be_sent_again(&self) -> bool {
+        matches!(self, Self::Stored(stored, _) if !stored.has_arrived())
+    }
+
+    /// How long it is, where that is known.
+    pub(crate) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Stored(_, clip) => Some(clip.size()),
+            Self::Once(_) => None,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Stored(stored, _) => &stored.name,
+            Self::Once(once) => &once.name,
+        }
+    }
+
+    /// As a body; what arrives is cut at `limit`.
+    pub(crate) fn body(&self, limit: u64, why: Why) -> Result<Body> {
+        match self {
+            Self::Stored(stored, clip) => Ok(stored.body(clip, why)),
+            Self::Once(once) => {
+                once.body(limit, why).ok_or_else(|| Error::internal("the recording was sent before"))
+            }
+        }
+    }
+
+    /// As a part of a form, with name, type and, where it is known, length.
+    pub(crate) fn part(&self, limit: u64, why: Why) -> Result<Part> {
+        let body = self.body(limit, why)?;
+        let part = match self.size() {
+            Some(size) => Part::stream_with_length(body, size),
+            None => Part::stream(body),
+        };
+        let part = part.file_name(self.name().to_owned()).mime_str(mime(self.name()));
+        part.map_err(|error| Error::internal("a MIME type is none").with_source(error.without_url()))
+    }
+}

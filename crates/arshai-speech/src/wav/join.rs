@@ -1,0 +1,113 @@
+//! Several files of sound as one.
+
+use std::io::Cursor;
+
+use arshai_core::{Error, ErrorKind, Result};
+use bytes::Bytes;
+
+use super::Wav;
+
+/// Takes files in order and gives back their sound; the header comes last, when the length is known.
+#[derive(Debug, Default)]
+pub(crate) struct Joiner {
+    first: Option<Wav>,
+    length: u64,
+}
+
+impl Joiner {
+    /// The sound of the next file.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Protocol`] when it is no WAV file, or one of other samples than the first.
+    pub(crate) fn sound(&mut self, file: &Bytes) -> Result<Bytes> {
+        let wav = read(file).ok_or_else(|| {
+            Error::new(ErrorKind::Protocol, "a part of the speech is no WAV file: ask for another format")
+        })?;
+        if self.first.as_ref().is_some_and(|first| !first.sounds_like(&wav)) {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "the parts of the speech have different rates or channels and cannot be joined: send less text at once",
+            ));
+        }
+        let sound = sound(file, &wav);
+        self.length = self.length.saturating_add(sound.len() as u64);
+        self.first.get_or_insert(wav);
+        Ok(sound)
+    }
+
+    /// The header of all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] when the sound is longer than a header can say.
+    pub(crate) fn header(&self) -> Result<Bytes> {
+        let header = self.first.as_ref().and_then(|first| first.header(self.length));
+        header.map(Bytes::from).ok_or_else(|| {
+            Error::unsupported("the speech is longer than a WAV file can be (4 GiB): ask for pcm or mp3")
+        })
+    }
+}
+
+/// The same file with the sizes it has, where a server wrote its header before it knew them.
+pub(crate) fn with_true_sizes(file: Bytes) -> Bytes {
+    let Some(wav) = read(&file) else { return file };
+    let sound = sound(&file, &wav);
+    match wav.header(sound.len() as u64) {
+        Some(header) if !file.starts_with(&header) || file.len() != header.len() + sound.len() => {
+            [header.as_slice(), &sound].concat().into()
+        }
+        _ => file,
+    }
+}
+
+fn read(file: &Bytes) -> Option<Wav> {
+    // Reading memory does not fail.
+    Wav::read(&mut Cursor::new(file)).ok().flatten()
+}
+
+fn sound(file: &Bytes, wav: &Wav) -> Bytes {
+    let from = usize::try_from(wav.from).unwrap_or(usize::MAX).min(file.len());
+    let length = usize::try_from(wav.length).unwrap_or(usize::MAX).min(file.len() - from);
+    file.slice(from..from + length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wav::header::tests::wav;
+
+    #[test]
+    fn parts_have_one_header_with_the_size_of_all() {
+        let mut unsized_header = wav(8_000, &[3, 4]);
+        unsized_header[4..8].copy_from_slice(&[255; 4]);
+        unsized_header[40..44].copy_from_slice(&[255; 4]);
+        let mut joiner = Joiner::default();
+        let mut all = Vec::new();
+        for part in [wav(8_000, &[1, 2]), unsized_header, wav(8_000, &[5])] {
+            all.extend_from_slice(&joiner.sound(&part.into()).unwrap());
+        }
+        assert_eq!([&joiner.header().unwrap(), all.as_slice()].concat(), wav(8_000, &[1, 2, 3, 4, 5]));
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        let mut joiner = Joiner::default();
+        joiner.sound(&wav(8_000, &[1]).into()).unwrap();
+        for part in [wav(16_000, &[1]), b"ID3 and so on".to_vec()] {
+            assert_eq!(joiner.sound(&part.into()).unwrap_err().kind(), ErrorKind::Protocol);
+        }
+    }
+
+    #[test]
+    fn sizes_that_were_not_known_are_mended() {
+        let true_sizes = wav(8_000, &[3, 4, 5]);
+        let mut file = true_sizes.clone();
+        file[4..8].copy_from_slice(&[255; 4]);
+        file[40..44].copy_from_slice(&[255; 4]);
+        assert_eq!(with_true_sizes(file.into()), true_sizes);
+        for other in [true_sizes, b"ID3".to_vec()] {
+            assert_eq!(with_true_sizes(other.clone().into()), other);
+        }
+    }
+}

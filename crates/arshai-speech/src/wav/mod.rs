@@ -1,0 +1,9 @@
+//! WAV files: cut where it is quiet, and joined under one header.
+
+mod header;
+mod join;
+mod split;
+
+pub(crate) use header::Wav;
+pub(crate) use join::{Joiner, with_true_sizes};
+pub(crate) use split::cuts;

@@ -1,0 +1,148 @@
+//! Transcripts as they are made.
+
+use arshai_core::{
+    ErrorKind,
+    speech::{Audio, Timestamps, TranscribeOptions, Transcriber as _, Transcript, TranscriptEvent},
+};
+use arshai_speech::TranscriberConfig;
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use wiremock::ResponseTemplate;
+
+use crate::{
+    fake::{Running, said, serve},
+    transcriber, transcriber_with,
+};
+
+async fn streams(events: String) -> Running {
+    serve(move |_, _| {
+        ResponseTemplate::new(200).set_body_raw(events.clone(), "text/event-stream; charset=utf-8")
+    })
+    .await
+}
+
+fn events(values: &[Value]) -> String {
+    values.iter().map(|value| format!("event: x\ndata: {value}\n\n")).collect()
+}
+
+/// The pieces of text, how many segments were told, and how it ended.
+async fn told(server: &Running) -> (Vec<String>, usize, Result<Transcript, ErrorKind>) {
+    let options = TranscribeOptions::default();
+    let mut stream = transcriber(&server.url()).stream(Audio::bytes("a.wav", "x"), &options).await.unwrap();
+    let (mut pieces, mut segments) = (Vec::new(), 0);
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(TranscriptEvent::Text(text)) => pieces.push(text),
+            Ok(TranscriptEvent::Segment(_)) => segments += 1,
+            Ok(TranscriptEvent::Done(transcript)) => {
+                assert!(stream.next().await.is_none(), "something follows the end");
+                return (pieces, segments, Ok(transcript));
+            }
+            Err(error) => {
+                assert!(stream.next().await.is_none(), "something follows an error");
+                return (pieces, segments, Err(error.kind()));
+            }
+            _ => panic!("an unknown event"),
+        }
+    }
+    panic!("no end after {pieces:?}")
+}
+
+#[tokio::test]
+async fn deltas_are_told_one_by_one() {
+    let server = streams(events(&[
+        json!({ "type": "transcript.text.delta", "delta": "Hel" }),
+        json!({ "type": "transcript.text.delta", "delta": "lo.", "logprobs": null }),
+        json!({ "type": "transcript.something.new" }),
+        json!({ "type": "transcript.text.done", "text": "Hello." }),
+    ]))
+    .await;
+    let (pieces, _, whole) = told(&server).await;
+    assert_eq!((pieces.concat().as_str(), pieces.len()), ("Hello.", 2));
+    assert_eq!(whole.unwrap().text, "Hello.");
+    assert_eq!(server.sent()[0].field("stream").as_deref(), Some("true"));
+}
+
+#[tokio::test]
+async fn segments_with_speakers_are_told_with_their_text() {
+    let segment = |start: u32, text: &str, speaker: &str| json!({ "type": "transcript.text.segment", "id": "s", "start": start, "end": start + 1, "text": text, "speaker": speaker });
+    let server = streams(events(&[
+        segment(0, " Hi. ", "A"),
+        json!({ "type": "transcript.text.delta", "delta": " Yes?" }),
+        segment(1, "Yes?", "B"),
+        json!({ "type": "transcript.text.done" }),
+    ]))
+    .await;
+    let (pieces, segments, whole) = told(&server).await;
+    let whole = whole.unwrap();
+    assert_eq!((pieces.concat().as_str(), segments, whole.text.as_str()), ("Hi. Yes?", 2, "Hi. Yes?"));
+    assert_eq!(whole.segments[1].speaker.as_deref(), Some("B"));
+}
+
+#[tokio::test]
+async fn stretches_without_a_type_end_with_the_body() {
+    for end in ["", "data: [DONE]\n\n"] {
+        let stretches = events(&[
+            json!({ "text": " One." }),
+            json!({ "text": "Two. ", "segments": [{ "start": 1, "end": 2, "text": "Two." }] }),
+        ]);
+        let (pieces, segments, whole) = told(&streams(format!("{stretches}{end}")).await).await;
+        assert_eq!((pieces.concat().as_str(), segments), ("One. Two.", 1));
+        assert_eq!(whole.unwrap().text, "One. Two.");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_ignores_stream_is_understood() {
+    let server = serve(|_, _| said("All at once.")).await;
+    let (pieces, _, whole) = told(&server).await;
+    assert_eq!((pieces, whole.unwrap().text.as_str()), (vec!["All at once.".to_owned()], "All at once."));
+}
+
+#[tokio::test]
+async fn a_stream_without_its_end_is_truncated() {
+    let half = events(&[json!({ "type": "transcript.text.delta", "delta": "Hel" })]);
+    for body in [
+        half.clone(),
+        format!("{half}data: {{\"type\":\"transc"),
+        format!("{half}data: [DONE]\n\n"),
+        String::new(),
+    ] {
+        let (_, _, whole) = told(&streams(body.clone()).await).await;
+        assert_eq!(whole.unwrap_err(), ErrorKind::Truncated, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_in_the_middle_is_an_error() {
+    let server = streams(events(&[
+        json!({ "type": "transcript.text.delta", "delta": "Hel" }),
+        json!({ "type": "error", "error": { "message": "out of memory", "code": 503 } }),
+    ]))
+    .await;
+    assert_eq!(told(&server).await.2.unwrap_err(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_page_instead_of_a_stream_is_an_error() {
+    let server = serve(|_, _| ResponseTemplate::new(200).set_body_raw("<html>", "text/html")).await;
+    assert_eq!(told(&server).await.2.unwrap_err(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn who_does_not_want_streams_asks_for_none() {
+    let server = serve(|_, _| {
+        ResponseTemplate::new(200)
+            .set_body_json(json!({ "text": "a b", "segments": [{ "start": 0, "end": 1, "text": "a b" }] }))
+    })
+    .await;
+    let options = TranscribeOptions::default().with_timestamps(Timestamps::Segments);
+    let transcriber = transcriber_with(&server.url(), TranscriberConfig::faster_whisper_server());
+    let stream = transcriber.stream(Audio::bytes("a.wav", "x"), &options).await.unwrap();
+    let events: Vec<_> = stream.map(Result::unwrap).collect().await;
+    assert!(matches!(
+        events.as_slice(),
+        [TranscriptEvent::Text(_), TranscriptEvent::Segment(_), TranscriptEvent::Done(_)]
+    ));
+    assert_eq!(server.sent()[0].field("stream"), None);
+}

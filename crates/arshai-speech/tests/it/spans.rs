@@ -1,0 +1,69 @@
+//! What is logged, and what is not.
+
+use std::sync::{Arc, Mutex};
+
+use arshai_core::speech::{Audio, SpeakOptions, Synthesizer as _, TranscribeOptions, Transcriber as _};
+use tracing::instrument::WithSubscriber as _;
+use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
+
+use crate::{
+    fake::{serve, sound, wav},
+    synthesizer, transcriber,
+};
+
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn spans_name_operation_model_and_failure_and_hold_no_content() {
+    let server = serve(|_, sent| match sent.path.as_str() {
+        "/v1/audio/speech" => sound("audio/wav", wav(8_000, &[1, 2])),
+        _ => wiremock::ResponseTemplate::new(401),
+    })
+    .await;
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_span_events(FmtSpan::CLOSE)
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .finish();
+    let work = async {
+        synthesizer(&server.url()).synthesize("a private text", &SpeakOptions::default()).await.unwrap();
+        let options = TranscribeOptions::default().with_prompt("a private prompt");
+        transcriber(&server.url()).transcribe(Audio::bytes("a.wav", "x"), &options).await.unwrap_err();
+    };
+    work.with_subscriber(subscriber).await;
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for expected in [
+        r#"otel.name="speak test-model""#,
+        r#"gen_ai.operation.name="speak""#,
+        r#"gen_ai.output.type="speech""#,
+        r#"otel.name="transcribe test-model""#,
+        r#"gen_ai.request.model="test-model""#,
+        r#"error.type="unauthorized""#,
+        r#"server.address="127.0.0.1""#,
+    ] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
+    assert!(!text.contains("private") && !text.contains("sk-very-hidden"), "{text}");
+}
