@@ -12,6 +12,9 @@ mod guide {
     #[doc = include_str!("../../docs/configuration.md")]
     struct Configuration;
 
+    #[doc = include_str!("../../docs/from-python.md")]
+    struct FromPython;
+
     #[doc = include_str!("../../docs/speech.md")]
     struct Speech;
 }

@@ -63,6 +63,11 @@ const MILVUS_LITE: &[&str] = &[
 pub const MEMORY_ENGINES: &[(&str, &[&str])] = &[
     ("in-memory", &["expiry", "compare_and_set"]),
     ("sqlite", &["persistent", "shared", "expiry", "compare_and_set"]),
+    ("redis", &["persistent", "shared", "expiry", "compare_and_set"]),
+    ("redis6", &["persistent", "shared", "expiry", "compare_and_set"]),
+    ("redis-tls", &["persistent", "shared", "expiry", "compare_and_set"]),
+    ("redis-cluster", &["persistent", "shared", "expiry", "compare_and_set"]),
+    ("redis-sentinel", &["persistent", "shared", "expiry", "compare_and_set"]),
 ];
 
 const CHECK: &str = "capabilities.expected";

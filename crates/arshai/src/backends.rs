@@ -17,10 +17,10 @@ use arshai_core::{
 /// | kind | names and URLs | feature |
 /// |---|---|---|
 /// | memory | `in_memory`, `memory://` | |
-/// | memory | `sqlite://PATH` | `sqlite` |
+/// | memory | `sqlite://PATH`, `sqlite:PATH` | `sqlite` |
 /// | memory | `redis`, `async_redis` (both as `REDIS_URL` says), `redis://…`, `redis-cluster://…`, `redis-sentinel://…`, with TLS `rediss…` | `redis` |
 /// | vector store | `in_memory`, `memory://` | |
-/// | vector store | `sqlite://PATH` | `sqlite` |
+/// | vector store | `sqlite://PATH`, `sqlite:PATH` | `sqlite` |
 /// | vector store | `milvus` (as `MILVUS_HOST` and others say), `milvus://…`, `milvuss://…` (TLS) | `milvus` |
 /// | embedder | `local` | `minilm` |
 /// | embedder | `openai`, `openai:MODEL` | `openai` |

@@ -193,15 +193,15 @@ impl Config {
         self.collection.get().unwrap_or(self.collection.variable.default)
     }
 
-    /// The store's address, which may hold a password.
+    /// The store's address, which may hold a password. `sqlite` is the file in the data folder.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`] when the default is meant and the platform has no data folder.
     pub fn store_address(&self) -> Result<String> {
         match self.store.get() {
-            Some(address) => Ok(address.to_owned()),
-            None => self.default_address(),
+            Some(address) if address != "sqlite" => Ok(address.to_owned()),
+            _ => self.default_address(),
         }
     }
 
@@ -212,8 +212,8 @@ impl Config {
     /// As [`Config::store_address`].
     pub fn memory_address(&self) -> Result<String> {
         match self.memory.get().or(self.store.get().filter(|address| address.starts_with("sqlite://"))) {
-            Some(address) => Ok(address.to_owned()),
-            None => self.default_address(),
+            Some(address) if address != "sqlite" => Ok(address.to_owned()),
+            _ => self.default_address(),
         }
     }
 

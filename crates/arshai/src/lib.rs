@@ -40,7 +40,7 @@ pub use arshai_agent as agent;
 pub use arshai_core::blocking;
 pub use arshai_core::{
     Deadline, Effect, Error, ErrorKind, Filter, Result, chat, config, embed, filter, memory, registry, text,
-    tool, vector, wrap,
+    tool, transfer, vector, wrap,
 };
 #[cfg(feature = "kb-tool")]
 pub use arshai_kb_tool as kb_tool;

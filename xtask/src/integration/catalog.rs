@@ -90,6 +90,22 @@ pub(crate) const ENTRIES: &[Entry] = &[
         suites: &[],
         engines: &[Engine { name: "in-memory + sqlite", services: &[] }],
     },
+    Entry {
+        package: "arshai-tests",
+        binary: "servers",
+        suites: &[],
+        engines: &[Engine {
+            name: "everything",
+            services: &[
+                Service::Redis,
+                Service::RedisCluster,
+                Service::Milvus,
+                Service::MilvusLite,
+                Service::Openai,
+                Service::Speech,
+            ],
+        }],
+    },
 ];
 
 /// One test binary on one engine.
