@@ -12,7 +12,7 @@ from measure import Bench, address, run
 
 TEXTS = 20_000
 BATCH = 100
-IN_FLIGHT = 5
+IN_FLIGHT = (5, 32)
 SINGLES = 5_000
 DIMENSION = 1_536
 
@@ -29,8 +29,8 @@ class Embedding:
     async def embed_one(self, text):
         return (await self.embed([text]))[0]
 
-    async def embed_many(self, texts):
-        at_once = asyncio.Semaphore(IN_FLIGHT)
+    async def embed_many(self, texts, in_flight):
+        at_once = asyncio.Semaphore(in_flight)
 
         async def batch(texts):
             async with at_once:
@@ -52,11 +52,13 @@ async def main():
         vector = await embedding.embed_one(text(number))
         assert len(vector) == DIMENSION, "a vector has another length"
 
+    texts = [text(number) for number in range(TEXTS)]
+    for in_flight in bench.concurrencies(*IN_FLIGHT):
+        vectors = await bench.whole("embed_batches", in_flight, TEXTS, embedding.embed_many(texts, in_flight))
+        assert len(vectors) == TEXTS and all(len(vector) == DIMENSION for vector in vectors)
+        del vectors
     for concurrency in bench.concurrencies(256):
         await bench.calls("embed_single", concurrency, SINGLES, single)
-    texts = [text(number) for number in range(TEXTS)]
-    vectors = await bench.whole("embed_batches", IN_FLIGHT, TEXTS, embedding.embed_many(texts))
-    assert len(vectors) == TEXTS and all(len(vector) == DIMENSION for vector in vectors)
     await embedding.client.close()
 
 

@@ -1,10 +1,14 @@
-//! A server of embeddings in OpenAI's protocol that answers after a fixed time, so that a benchmark measures the client
-//! and nothing else. It runs in a process of its own.
+//! A server in OpenAI's protocol that answers after a fixed time, so that a benchmark measures the client and nothing
+//! else. It runs in a process of its own.
 //!
 //! `POST …/embeddings` with `input` as one text or many, and `encoding_format` `float` (the default) or `base64`. The
 //! vectors are computed and encoded before the first request; which one a text gets follows from the text.
+//!
+//! `POST …/chat/completions` is answered with one [`canned`] stream, whatever was asked.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+pub(crate) mod canned;
+
+use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -12,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
+    task::spawn_blocking,
     time::{Instant, sleep_until},
 };
 
@@ -19,6 +24,8 @@ use tokio::{
 const VECTORS: usize = 16;
 /// Larger requests are refused.
 const MOST: usize = 64 << 20;
+/// tokio's timer is late by up to this much; the last of a wait is left to the system's.
+const TIMER: Duration = Duration::from_millis(2);
 
 /// The server, bound to a port of loopback.
 #[derive(Debug)]
@@ -36,6 +43,8 @@ struct Answers {
     float: Vec<String>,
     /// As JSON: strings of base64 over little-endian numbers of four bytes.
     base64: Vec<String>,
+    /// A streamed reply, in chunks.
+    chat: Vec<Vec<u8>>,
 }
 
 impl EmbeddingsServer {
@@ -47,7 +56,8 @@ impl EmbeddingsServer {
         let bytes =
             |vector: &Vec<f32>| vector.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let base64 = vectors.iter().map(|vector| format!("\"{}\"", STANDARD.encode(bytes(vector)))).collect();
-        Ok(Self { listener, address, answers: Arc::new(Answers { latency, float, base64 }) })
+        let chat = canned::chunks(&canned::events());
+        Ok(Self { listener, address, answers: Arc::new(Answers { latency, float, base64, chat }) })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -75,6 +85,11 @@ impl Answers {
         let mut stream = BufReader::with_capacity(64 << 10, stream);
         while let Some(request) = Request::read(&mut stream).await? {
             let due = Instant::now() + self.latency;
+            if request.line.starts_with("POST ") && request.line.contains("/chat/completions ") {
+                wait_until(due).await?;
+                self.chat(&mut stream).await?;
+                continue;
+            }
             let (status, body) = match self.answer(&request) {
                 Ok(body) => ("200 OK", body),
                 Err(error) => {
@@ -85,9 +100,23 @@ impl Answers {
                 "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
                 body.len()
             );
-            sleep_until(due).await;
+            wait_until(due).await?;
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(body.as_bytes()).await?;
+            stream.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// The canned stream, piece by piece.
+    async fn chat(&self, stream: &mut BufReader<TcpStream>) -> Result<()> {
+        const HEAD: &[u8] =
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let started = Instant::now();
+        stream.write_all(HEAD).await?;
+        for (number, chunk) in self.chat.iter().enumerate() {
+            canned::due(started, number).await;
+            stream.write_all(chunk).await?;
             stream.flush().await?;
         }
         Ok(())
@@ -122,6 +151,18 @@ impl Answers {
         body.push_str(&format!(r#"],"usage":{{"prompt_tokens":{tokens},"total_tokens":{tokens}}}}}"#));
         Ok(body)
     }
+}
+
+/// Waits until then to a tenth of a millisecond or so: what comes too late here would be the client's loss.
+async fn wait_until(due: Instant) -> Result<()> {
+    if let Some(early) = due.checked_sub(TIMER) {
+        sleep_until(early).await;
+    }
+    let left = due.saturating_duration_since(Instant::now());
+    if !left.is_zero() {
+        spawn_blocking(move || thread::sleep(left)).await.context("waiting")?;
+    }
+    Ok(())
 }
 
 /// As much of an HTTP/1.1 request as is needed (RFC 9112).
@@ -220,10 +261,32 @@ mod tests {
         let mut stream = connected(Duration::ZERO, 2).await;
         let (_, one) = ask(&mut stream, "/v1/embeddings", &json!({"input": "one"})).await;
         assert_eq!(one["data"].as_array().unwrap().len(), 1);
-        for (path, asked) in [("/v1/chat", json!({"input": "one"})), ("/v1/embeddings", json!({}))] {
+        for (path, asked) in [("/v1/models", json!({"input": "one"})), ("/v1/embeddings", json!({}))] {
             let (status, _) = ask(&mut stream, path, &asked).await;
             assert!(status.starts_with("HTTP/1.1 400"), "{status}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_whole_and_its_pieces_do_not_end_where_events_end() {
+        let events = canned::events();
+        let chunks = canned::chunks(&events);
+        let within = chunks.iter().filter(|chunk| !chunk.ends_with(b"\n\n\r\n")).count();
+        assert!(within > chunks.len() / 2, "{within} of {}", chunks.len());
+        let mut stream = connected(Duration::ZERO, 2).await;
+        stream.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+        let mut received = Vec::new();
+        while !received.ends_with(b"\r\n0\r\n\r\n") {
+            assert!(stream.read_buf(&mut received).await.unwrap() > 0, "closed within the stream");
+        }
+        assert!(received.ends_with(&chunks.concat()));
+        let told: Vec<Value> = events
+            .split("\n\n")
+            .filter_map(|event| serde_json::from_str(event.strip_prefix("data: ")?).ok())
+            .collect();
+        let said: String =
+            told.iter().filter_map(|event| event.pointer("/choices/0/delta/content")?.as_str()).collect();
+        assert_eq!(said, canned::answer());
     }
 
     #[tokio::test]

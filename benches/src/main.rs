@@ -15,6 +15,9 @@ mod local;
 mod measure;
 mod memory;
 mod milvus;
+mod milvus_canned;
+mod milvus_figures;
+mod milvus_replies;
 mod openai;
 mod redis;
 mod retrieval;
@@ -28,7 +31,7 @@ use embeddings_server::EmbeddingsServer;
 use figure::Figures;
 use measure::Bench;
 
-const FIGURES: [&str; 6] = ["memory", "ingest", "local", "hybrid", "retrieval", "cli"];
+const FIGURES: [&str; 7] = ["memory", "ingest", "local", "hybrid", "retrieval", "milvus-client", "cli"];
 const CLIENTS: [&str; 5] = ["sqlite", "agent", "redis", "milvus", "openai"];
 
 /// The benchmarks of arshai
@@ -58,6 +61,12 @@ enum Server {
         #[arg(long, default_value_t = 1536)]
         dimension: usize,
     },
+    /// Serve canned replies in Milvus' protocol, say where, and how many searches were in flight at once
+    #[command(hide = true, name = milvus_canned::SERVE)]
+    ServeMilvus {
+        #[arg(long, default_value_t = 0)]
+        latency_ms: u64,
+    },
     /// Tell the resident memory before and after a search of this file
     #[command(hide = true, name = hybrid::RESIDENT)]
     ResidentAfterSearch { path: PathBuf },
@@ -75,6 +84,9 @@ async fn run(arguments: Arguments) -> Result<()> {
             let server = EmbeddingsServer::bind(Duration::from_millis(latency_ms), dimension).await?;
             println!("listening on {}", server.address());
             return server.serve().await;
+        }
+        Some(Server::ServeMilvus { latency_ms }) => {
+            return milvus_canned::serve(Duration::from_millis(latency_ms)).await;
         }
         Some(Server::ResidentAfterSearch { path }) => return hybrid::tell_resident(&path).await,
         None => {}
@@ -97,6 +109,7 @@ async fn run(arguments: Arguments) -> Result<()> {
             "local" => local::run(&mut figures).await?,
             "hybrid" => hybrid::run(&mut figures).await?,
             "retrieval" => retrieval::run(&mut figures).await?,
+            "milvus-client" => milvus_figures::run(&mut figures).await?,
             _ => cli::run(&mut figures).await?,
         }
     }

@@ -1,39 +1,106 @@
-//! Embeddings over OpenAI's protocol, from the server in [`embeddings_server`](crate::embeddings_server).
+//! Embeddings and chat over OpenAI's protocol, from the server in [`embeddings_server`](crate::embeddings_server).
+//!
+//! What is to be reached stands in `xtask/src/bench/catalog.rs`, since some of it is relative to the other side.
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
-use arshai_core::embed::{Embedder as _, EmbedderExt as _, Input};
-use arshai_openai::{OpenAiConfig, OpenAiEmbedder, Transport};
+use anyhow::{Context as _, Result, bail, ensure};
+use arshai_core::{
+    chat::{ChatEvent, ChatMessage, ChatModel as _, ChatRequest, Finish, UserMessage},
+    embed::{Embedder as _, EmbedderExt as _, Input},
+    wrap::Coalesce,
+};
+use arshai_openai::{EmbedderConfig, OpenAiChat, OpenAiConfig, OpenAiEmbedder, Transport};
+use futures_util::StreamExt as _;
 
-use crate::measure::Bench;
+use crate::{embeddings_server::canned, measure::Bench};
 
 const TEXTS: usize = 20_000;
 const SINGLES: usize = 5_000;
 const DIMENSION: usize = 1_536;
+/// Streams at once, each call being one of them.
+const STREAMS: usize = 1_000;
+const MODEL: &str = "fixed";
 
 pub(crate) async fn run(bench: &Bench) -> Result<()> {
-    let transport = Transport::new(OpenAiConfig::new(bench.address("OPENAI_BASE_URL")?))?;
-    let in_flight = transport.config().batch_concurrency;
-    let embedder = Arc::new(OpenAiEmbedder::new(transport, "fixed")?);
-    for concurrency in bench.concurrencies(&[256]) {
-        let embedder = Arc::clone(&embedder);
-        let single = move |number| {
-            let embedder = Arc::clone(&embedder);
-            async move {
-                let vector = embedder.embed_query(&text(number)).await?;
-                ensure!(vector.len() == DIMENSION, "a vector has another length");
-                Ok(())
-            }
-        };
-        bench.calls("arshai", "embed_single", concurrency, SINGLES, single).await?;
+    let config = OpenAiConfig::new(bench.address("OPENAI_BASE_URL")?);
+    // First, while the process is small: its memory afterwards is a part of what is measured.
+    streams(bench, Transport::new(config.clone())?).await?;
+    // In batches of 100, as by default, and as many of them at once.
+    for in_flight in bench.concurrencies(&[5, 32]) {
+        batches(bench, Transport::new(config.clone())?, in_flight).await?;
     }
+    for concurrency in bench.concurrencies(&[256]) {
+        singles(bench, Transport::new(config.clone())?, concurrency).await?;
+    }
+    Ok(())
+}
+
+async fn batches(bench: &Bench, transport: Transport, in_flight: usize) -> Result<()> {
+    let mut config = EmbedderConfig::default();
+    config.batch_concurrency = Some(in_flight);
+    let embedder = Arc::new(OpenAiEmbedder::with_config(transport, MODEL, config)?);
+    let shared = Arc::clone(&embedder);
     let texts: Vec<String> = (0..TEXTS).map(text).collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let all = async { embedder.embed(&texts, Input::Document).await.context("embedding all texts") };
+    // In a task, as in any service: the thread of `main` would be woken from afar for every piece of a reply.
+    let all = async {
+        let all = tokio::spawn(async move {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            shared.embed(&texts, Input::Document).await
+        });
+        all.await?.context("embedding all texts")
+    };
     let (_, vectors) = bench.whole("arshai", "embed_batches", in_flight, TEXTS, all).await?;
     ensure!(vectors.into_values()?.len() == TEXTS * DIMENSION, "vectors are missing");
     embedder.close().await?;
+    Ok(())
+}
+
+async fn singles(bench: &Bench, transport: Transport, concurrency: usize) -> Result<()> {
+    let embedder = Arc::new(Coalesce::new(OpenAiEmbedder::new(transport, MODEL)?));
+    let shared = Arc::clone(&embedder);
+    let single = move |number| {
+        let embedder = Arc::clone(&shared);
+        async move {
+            let vector = embedder.embed_query(&text(number)).await?;
+            ensure!(vector.len() == DIMENSION, "a vector has another length");
+            Ok(())
+        }
+    };
+    bench.calls("arshai", "embed_single", concurrency, SINGLES, single).await?;
+    embedder.close().await?;
+    Ok(())
+}
+
+async fn streams(bench: &Bench, transport: Transport) -> Result<()> {
+    let model = Arc::new(OpenAiChat::new(transport, MODEL)?);
+    let expected: Arc<str> = canned::answer().into();
+    let shared = Arc::clone(&model);
+    let stream = move |number| {
+        let (model, expected) = (Arc::clone(&shared), Arc::clone(&expected));
+        async move {
+            let question = ChatMessage::User(UserMessage::new(text(number)));
+            let mut events = model.stream(ChatRequest::new(vec![question])).await?;
+            let (mut answer, mut pieces, mut end) = (String::new(), 0, None);
+            while let Some(event) = events.next().await {
+                ensure!(end.is_none(), "something follows the end");
+                match event? {
+                    ChatEvent::Text(piece) => {
+                        pieces += 1;
+                        answer.push_str(&piece);
+                    }
+                    ChatEvent::Done { usage, finish } => end = Some((usage, finish)),
+                    other => bail!("an event that was never sent: {other:?}"),
+                }
+            }
+            let (usage, finish) = end.context("the end was lost")?;
+            ensure!(pieces == canned::EVENTS && answer == *expected, "{pieces} events: {answer}");
+            ensure!(usage.is_some() && finish == Finish::Stop, "{usage:?}, {finish:?}");
+            Ok(())
+        }
+    };
+    bench.calls("arshai", "chat_stream", STREAMS, STREAMS, stream).await?;
+    model.close().await?;
     Ok(())
 }
 

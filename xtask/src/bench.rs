@@ -9,6 +9,7 @@ mod catalog;
 mod measurement;
 mod rounds;
 mod table;
+mod target;
 
 use std::{
     io,
@@ -76,9 +77,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // Two at once would measure each other.
     let _lock = Lock::take(&folders, "bench")?;
     let program = built(&plan)?;
-    let mut measured = Vec::new();
+    let (mut measured, mut verdicts, mut missed) = (Vec::new(), Vec::new(), 0);
     for client in &plan.clients {
-        measured.extend(rounds::measure(client, options, &folders, &program)?);
+        let rounds = rounds::measure(client, options, &folders, &program)?;
+        let (lines, more) = target::verdicts(client.targets, &rounds);
+        verdicts.extend(lines.into_iter().map(|line| format!("{} {line}", client.name)));
+        missed += more;
+        measured.extend(rounds);
     }
     let lines = measurement::merged(&measured);
     for line in &lines {
@@ -87,7 +92,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.json {
         print!("{}", table::of(&measured));
     }
-    if plan.figures.is_empty() { Ok(()) } else { figures(&plan.figures, &program, options.json) }
+    for line in verdicts {
+        if options.json { eprintln!("{line}") } else { println!("{line}") }
+    }
+    if !plan.figures.is_empty() {
+        figures(&plan.figures, &program, options.json)?;
+    }
+    ensure!(missed == 0, "{missed} targets were missed");
+    Ok(())
 }
 
 /// Runs the benchmarks that print figures; with `--json` nothing of that is a measurement, and it goes to the other output.

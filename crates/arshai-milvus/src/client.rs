@@ -6,6 +6,7 @@ use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
 use prost::Message as _;
 
 use crate::{
+    config::MilvusConfig,
     connection::Safety,
     failure::{Cause, Failure},
     inner::{Inner, of},
@@ -342,7 +343,11 @@ impl MilvusClient {
         })
     }
 
-    async fn call<R: crate::proto::Reply>(
+    pub(crate) fn config(&self) -> &MilvusConfig {
+        &self.inner.connection.config
+    }
+
+    pub(crate) async fn call<R: crate::proto::Reply>(
         &self,
         operation: &'static str,
         method: &'static str,

@@ -242,6 +242,11 @@ impl MilvusConfig {
         }
     }
 
+    /// Whether others can read what is sent.
+    pub(crate) fn exposes_secrets(&self) -> bool {
+        self.tls.is_none() && !is_loopback(&self.host)
+    }
+
     /// Checks the settings. [`MilvusStore::new`](crate::MilvusStore::new) calls it.
     ///
     /// # Errors
@@ -253,7 +258,7 @@ impl MilvusConfig {
         if self.host.is_empty() || self.host.contains(['/', '@', ' ']) {
             return refuse("host", "the host is a name or an address, without scheme and port");
         }
-        let exposed = self.credentials != Credentials::None && self.tls.is_none() && !is_loopback(&self.host);
+        let exposed = self.credentials != Credentials::None && self.exposes_secrets();
         if exposed && !self.allow_plaintext_credentials {
             return Err(bad(
                 "a password or token would cross the network unencrypted: use milvuss:// or https://, or set \

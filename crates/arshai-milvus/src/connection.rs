@@ -154,12 +154,13 @@ impl Connection {
         client.ready().await.map_err(|error| {
             of_transport(&tonic::Status::from_error(Box::new(tonic::ConnectError(error.into()))), writes)
         })?;
+        let codec = RawCodec { request: request.len() };
         let mut request = Request::new(request);
         *request.metadata_mut() = self.metadata.clone();
         let path = format!("/milvus.proto.milvus.MilvusService/{method}");
         let path = PathAndQuery::try_from(path)
             .map_err(|error| Error::internal("a method's name is no path").with_source(error))?;
-        let reply = client.unary(request, path, RawCodec).await;
+        let reply = client.unary(request, path, codec).await;
         let reply = reply.map_err(|status| of_transport(&status, writes))?.into_inner();
         let reply = R::decode(reply).map_err(|error| {
             Failure::from(

@@ -1,24 +1,19 @@
 //! Records as columns.
 
+use std::borrow::Cow;
+
 use arshai_core::{
     Error, Result,
     vector::{Id, Record, SparseVector},
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
-use prost::Message as _;
 
 use crate::{
     key::{is_sound, stored},
-    proto::{
-        milvus::WriteRequest,
-        schema::{
-            DataType, FieldData, FloatArray, JsonArray, LongArray, ScalarField, SparseFloatArray,
-            StringArray, VectorField, field_data::Field, scalar_field::Data as Scalar,
-            vector_field::Data as Vector,
-        },
-    },
+    proto::schema::DataType,
     shape::{MOST_METADATA_BYTES, MOST_TEXT_BYTES, PLACEHOLDER_DIMENSION, Shape},
     terms,
+    wire::{Field, message, put_floats},
     write::{Mode, key},
 };
 
@@ -26,34 +21,34 @@ use crate::{
 const NO_SPARSE: (u32, f32) = (u32::MAX - 1, 1.0);
 
 /// A record that a server will take.
-#[derive(Debug, Clone)]
-pub(crate) struct Prepared {
+#[derive(Debug)]
+pub(crate) struct Prepared<'a> {
     pub(crate) id: Option<Id>,
-    text: Bytes,
-    metadata: Bytes,
-    terms: Bytes,
-    dense: Vec<f32>,
+    record: &'a Record,
+    /// As JSON.
+    metadata: Vec<u8>,
+    terms: String,
     sparse: Bytes,
 }
 
-impl Prepared {
+impl Prepared<'_> {
     /// About as many bytes as it takes on the wire.
     pub(crate) fn bytes(&self) -> usize {
         let id = match &self.id {
             Some(Id::Text(id)) => id.len(),
             _ => 8,
         };
-        id + self.text.len()
+        id + self.record.text.len()
             + self.metadata.len()
             + self.terms.len()
-            + self.dense.len() * 4
+            + self.record.dense.as_ref().map_or(0, |dense| dense.len() * 4)
             + self.sparse.len()
             + 32
     }
 }
 
 /// Checks a record against the collection.
-pub(crate) fn prepare(record: &Record, shape: &Shape, mode: Mode) -> Result<Prepared> {
+pub(crate) fn prepare<'a>(record: &'a Record, shape: &Shape, mode: Mode) -> Result<Prepared<'a>> {
     record.validate()?;
     let id = key(record, shape, mode)?;
     if let Some(Id::Text(id)) = &id {
@@ -63,14 +58,15 @@ pub(crate) fn prepare(record: &Record, shape: &Shape, mode: Mode) -> Result<Prep
         return Err(Error::invalid("every record of this collection needs a dense vector")
             .with_context("collection", &shape.spec.name));
     }
-    let text = match &shape.text {
+    match &shape.text {
         Some(column) if record.text.len() > column.bytes => {
             return Err(too_long("text", record.text.len(), column.bytes));
         }
-        Some(_) => Bytes::from(record.text.clone()),
-        None if record.text.is_empty() => Bytes::new(),
-        None => return Err(Error::invalid("the collection has no field for a text")),
-    };
+        None if !record.text.is_empty() => {
+            return Err(Error::invalid("the collection has no field for a text"));
+        }
+        _ => {}
+    }
     let metadata = serde_json::to_vec(&record.metadata)
         .map_err(|error| Error::invalid("the metadata cannot be written as JSON").with_source(error))?;
     if metadata.len() > MOST_METADATA_BYTES {
@@ -94,14 +90,7 @@ pub(crate) fn prepare(record: &Record, shape: &Shape, mode: Mode) -> Result<Prep
         (Some(_), _) => sparse_bytes([NO_SPARSE].into_iter()),
         (None, _) => Bytes::new(),
     };
-    Ok(Prepared {
-        id,
-        text,
-        metadata: metadata.into(),
-        terms: terms.into(),
-        dense: record.dense.clone().unwrap_or_default(),
-        sparse,
-    })
+    Ok(Prepared { id, record, metadata, terms, sparse })
 }
 
 fn check_key(id: &str, shape: &Shape) -> Result<()> {
@@ -143,111 +132,95 @@ pub(crate) fn sparse_bytes(entries: impl Iterator<Item = (u32, f32)>) -> Bytes {
     out.freeze()
 }
 
-pub(crate) fn dense_bytes<'a>(vectors: impl Iterator<Item = &'a [f32]>, values: usize) -> Bytes {
-    let mut out = BytesMut::with_capacity(values * 4);
-    for vector in vectors {
-        for value in vector {
-            out.put_f32_le(*value);
-        }
-    }
-    out.freeze()
+pub(crate) fn dense_bytes(vector: &[f32]) -> Bytes {
+    let mut out = Vec::with_capacity(vector.len() * 4);
+    put_floats(vector, &mut out);
+    out.into()
 }
 
-/// The request for these rows, encoded.
-pub(crate) fn encode<'a>(rows: impl Iterator<Item = &'a Prepared> + Clone, shape: &Shape) -> Bytes {
+/// The request for these rows, encoded: a [`WriteRequest`](crate::proto::milvus::WriteRequest).
+pub(crate) fn encode<'a>(rows: impl Iterator<Item = &'a Prepared<'a>> + Clone, shape: &'a Shape) -> Bytes {
     let count = rows.clone().count();
-    let mut fields_data = Vec::new();
-    let mut scalars = |name: &str, kind: DataType, data: Scalar| {
-        fields_data.push(FieldData {
-            r#type: kind.into(),
-            field_name: name.to_owned(),
-            field: Some(Field::Scalars(ScalarField { data: Some(data) })),
-            ..FieldData::default()
-        });
+    let mut request = vec![Field::text(3, &shape.spec.name)];
+    let mut scalars = |name: &'a str, kind: DataType, number: u8, array: Field<'a>| {
+        request.push(column(name, kind, 3, vec![Field::message(number, vec![array])]));
     };
-    let texts = |data: Vec<Bytes>| Scalar::StringData(StringArray { data });
     if !shape.auto_id {
-        let ids = rows.clone().map(|row| row.id.clone());
+        let name = &shape.spec.fields.id;
         match shape.columns().id_is_text {
             true => {
-                let ids = ids.map(|id| match id {
-                    Some(Id::Text(id)) => Bytes::from(stored(&id, shape.escaped_keys).into_owned()),
-                    _ => Bytes::new(),
+                let ids = rows.clone().map(|row| match &row.id {
+                    Some(Id::Text(id)) => match stored(id, shape.escaped_keys) {
+                        Cow::Borrowed(id) => id.as_bytes().into(),
+                        Cow::Owned(id) => id.into_bytes().into(),
+                    },
+                    _ => Cow::default(),
                 });
-                scalars(&shape.spec.fields.id, DataType::VarChar, texts(ids.collect()));
+                scalars(name, DataType::VarChar, STRINGS, Field::each(1, ids.collect()));
             }
             false => {
-                let ids = ids.map(|id| match id {
+                let ids = rows.clone().map(|row| match row.id {
                     Some(Id::Int(id)) => id,
                     _ => 0,
                 });
-                let longs = LongArray { data: ids.collect() };
-                scalars(&shape.spec.fields.id, DataType::Int64, Scalar::LongData(longs));
+                scalars(name, DataType::Int64, LONGS, Field::longs(1, ids.collect()));
             }
         }
     }
     if let Some(text) = &shape.text {
-        scalars(&text.name, DataType::VarChar, texts(rows.clone().map(|row| row.text.clone()).collect()));
+        let texts = rows.clone().map(|row| row.record.text.as_bytes().into());
+        scalars(&text.name, DataType::VarChar, STRINGS, Field::each(1, texts.collect()));
     }
     if let Some(name) = &shape.metadata {
-        let data = rows.clone().map(|row| row.metadata.clone()).collect();
-        scalars(name, DataType::Json, Scalar::JsonData(JsonArray { data }));
+        let metadata = rows.clone().map(|row| row.metadata.as_slice().into());
+        scalars(name, DataType::Json, JSON, Field::each(1, metadata.collect()));
     }
     if let Some(bm25) = shape.bm25.as_ref().filter(|bm25| bm25.ours) {
-        scalars(&bm25.input, DataType::VarChar, texts(rows.clone().map(|row| row.terms.clone()).collect()));
+        let terms = rows.clone().map(|row| row.terms.as_bytes().into());
+        scalars(&bm25.input, DataType::VarChar, STRINGS, Field::each(1, terms.collect()));
     }
-    let mut vectors = |name: &str, kind: DataType, dim: usize, data: Vector| {
-        fields_data.push(FieldData {
-            r#type: kind.into(),
-            field_name: name.to_owned(),
-            field: Some(Field::Vectors(VectorField {
-                dim: i64::try_from(dim).unwrap_or(i64::MAX),
-                data: Some(data),
-            })),
-            ..FieldData::default()
-        });
+    let mut floats = |name: &'a str, dimension: usize, vectors: Vec<&'a [f32]>| {
+        let vectors = Field::message(FLOATS, vec![Field::floats(1, vectors)]);
+        let vectors = vec![Field::number(1, dimension as u64), vectors];
+        request.push(column(name, DataType::FloatVector, 4, vectors));
     };
     if let Some(dense) = &shape.dense {
-        let data = dense_bytes(rows.clone().map(|row| row.dense.as_slice()), count * dense.dimension);
-        let data = Vector::FloatVector(FloatArray { data });
-        vectors(&dense.name, DataType::FloatVector, dense.dimension, data);
-    }
-    if let Some(name) = &shape.sparse {
-        let contents: Vec<Bytes> = rows.map(|row| row.sparse.clone()).collect();
-        let data = Vector::SparseFloatVector(SparseFloatArray { contents, dim: i64::from(u32::MAX) });
-        vectors(name, DataType::SparseFloatVector, 0, data);
+        let vectors = rows.clone().map(|row| row.record.dense.as_deref().unwrap_or_default());
+        floats(&dense.name, dense.dimension, vectors.collect());
     }
     if let Some(name) = &shape.placeholder {
-        let data = vec![[1.0_f32; PLACEHOLDER_DIMENSION]; count];
-        let data = dense_bytes(
-            data.iter().map(<[f32; PLACEHOLDER_DIMENSION]>::as_slice),
-            count * PLACEHOLDER_DIMENSION,
-        );
-        let data = Vector::FloatVector(FloatArray { data });
-        vectors(name, DataType::FloatVector, PLACEHOLDER_DIMENSION, data);
+        floats(name, PLACEHOLDER_DIMENSION, vec![&[1.0; PLACEHOLDER_DIMENSION]; count]);
     }
-    let request = WriteRequest {
-        collection_name: shape.spec.name.clone(),
-        fields_data,
-        num_rows: u32::try_from(count).unwrap_or(u32::MAX),
-        ..WriteRequest::default()
-    };
-    request.encode_to_vec().into()
+    if let Some(name) = &shape.sparse {
+        let vectors = rows.map(|row| row.sparse.as_ref().into()).collect();
+        let vectors = vec![Field::each(1, vectors), Field::number(2, u32::MAX.into())];
+        let vectors = vec![Field::message(SPARSE, vectors)];
+        request.push(column(name, DataType::SparseFloatVector, 4, vectors));
+    }
+    request.push(Field::number(7, count as u64));
+    message(&request)
+}
+
+/// Kinds of arrays within scalars and within vectors.
+const LONGS: u8 = 3;
+const STRINGS: u8 = 6;
+const JSON: u8 = 9;
+const FLOATS: u8 = 2;
+const SPARSE: u8 = 6;
+
+/// A [`FieldData`](crate::proto::schema::FieldData); `place` is the number of its scalars or of its vectors.
+fn column<'a>(name: &'a str, kind: DataType, place: u8, data: Vec<Field<'a>>) -> Field<'a> {
+    let kind = u64::try_from(i32::from(kind)).unwrap_or(0);
+    Field::message(5, vec![Field::number(1, kind), Field::text(2, name), Field::message(place, data)])
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn prepared(text: &str) -> Prepared {
-        Prepared {
-            id: Some(Id::from(text)),
-            text: Bytes::from(text.to_owned()),
-            metadata: Bytes::from_static(b"{}"),
-            terms: Bytes::new(),
-            dense: vec![0.5, 1.5],
-            sparse: Bytes::new(),
-        }
+    pub(crate) fn prepared(record: &Record) -> Prepared<'_> {
+        let (metadata, terms) = (b"{}".to_vec(), String::new());
+        Prepared { id: record.id.clone(), record, metadata, terms, sparse: Bytes::new() }
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -257,6 +230,6 @@ pub(crate) mod tests {
     #[test]
     fn vectors_are_laid_out_as_the_protocol_says() {
         assert_eq!(hex(&sparse_bytes([(2, 0.5), (5, 1.5)].into_iter())), "020000000000003f050000000000c03f");
-        assert_eq!(hex(&dense_bytes([[0.1_f32, 0.2].as_slice()].into_iter(), 2)), "cdcccc3dcdcc4c3e");
+        assert_eq!(hex(&dense_bytes(&[0.1, 0.2])), "cdcccc3dcdcc4c3e");
     }
 }

@@ -50,6 +50,7 @@
 //! # }
 //! ```
 
+mod access;
 mod client;
 mod columns;
 mod condition;
@@ -67,6 +68,7 @@ mod key;
 mod open;
 mod proto;
 mod provider;
+mod question;
 mod raw_codec;
 mod rows;
 mod search;
@@ -76,8 +78,10 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod url;
+mod wire;
 mod write;
 
+pub use access::Grant;
 pub use client::{FieldKind, IndexInfo, MilvusClient, SchemaField};
 pub use config::{Credentials, MilvusConfig, Tls};
 pub use provider::provider;

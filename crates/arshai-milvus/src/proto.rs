@@ -14,9 +14,15 @@ pub(crate) mod generated {
     }
 }
 
+/// Users and roles: a part of the service apart from all others, and written here by hand.
+pub(crate) mod access;
+
 pub(crate) use generated::{common, milvus, schema};
 
 use common::{KeyValuePair, Status};
+
+/// Writes are encoded by [`crate::wire`]; their message is what tests read them by.
+const _: fn() -> milvus::WriteRequest = Default::default;
 
 /// A reply that says how the call went.
 pub(crate) trait Reply: prost::Message + Default {

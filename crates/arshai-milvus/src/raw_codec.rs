@@ -6,9 +6,18 @@ use tonic::{
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
+/// What stands before a message: whether it is compressed, and its length.
+const HEAD: usize = 5;
+const DECODING: usize = 8 * 1024;
+/// A message is given on as soon as it is whole; there is no second one to wait for.
+const AT_ONCE: usize = 0;
+
 /// Leaves messages as they are.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RawCodec;
+pub(crate) struct RawCodec {
+    /// How long the request is, so that its buffer is made once.
+    pub(crate) request: usize,
+}
 
 impl Codec for RawCodec {
     type Encode = Bytes;
@@ -17,11 +26,11 @@ impl Codec for RawCodec {
     type Decoder = Self;
 
     fn encoder(&mut self) -> Self {
-        Self
+        *self
     }
 
     fn decoder(&mut self) -> Self {
-        Self
+        *self
     }
 }
 
@@ -36,7 +45,7 @@ impl Encoder for RawCodec {
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::default()
+        BufferSettings::new(self.request + HEAD, AT_ONCE)
     }
 }
 
@@ -49,6 +58,6 @@ impl Decoder for RawCodec {
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::default()
+        BufferSettings::new(DECODING, AT_ONCE)
     }
 }

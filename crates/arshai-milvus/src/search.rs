@@ -5,12 +5,13 @@ use std::{cmp::Ordering, sync::Arc};
 use arshai_core::{
     Error, Result,
     text::share_held,
-    vector::{Consistency, Hit, Id, Leg, LegQuery, Metric, Output, Query, Search, fuse},
+    vector::{
+        Consistency, Fusion, Hit, Id, Leg, LegQuery, Metric, Output, Query, Search, SparseVector, fuse,
+    },
 };
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use prost::Message as _;
-use serde_json::{Map, Value};
 
 use crate::{
     columns::{Columns, plain_ids, protocol},
@@ -20,36 +21,40 @@ use crate::{
     filter::Condition,
     inner::{Inner, Known},
     proto::{
-        common::{DslType, KeyValuePair, PlaceholderGroup, PlaceholderType, PlaceholderValue},
+        common::{DslType, PlaceholderGroup, PlaceholderType, PlaceholderValue},
         milvus::{SearchRequest, SearchResults},
         pair,
     },
+    question::question,
     rows::{MOST_ROWS, encode, fill, keys},
     shape::{MOST_TEXT_BYTES, PLACEHOLDER_DIMENSION, Shape},
     terms,
 };
 
-/// Parameters that stand beside the others and not among them.
-const OUTER: &[&str] =
-    &["group_by_field", "group_size", "strict_group_size", "ignore_growing", "round_decimal"];
-const DEFAULT_EF: usize = 64;
-
 /// What a vector field is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(crate) enum Kind {
     Dense,
     Sparse,
     Text,
 }
 
-/// A query of one kind, encoded.
-#[derive(Debug, Clone)]
-struct Probe {
-    kind: Kind,
+/// A query of one kind.
+#[derive(Debug)]
+pub(crate) struct Probe<'a> {
+    pub(crate) kind: Kind,
     /// `None` for a text in which nothing can be searched for.
-    value: Option<Bytes>,
+    pub(crate) asked: Option<Asked<'a>>,
     depth: usize,
-    output: Output,
+    pub(crate) output: Output,
+}
+
+/// What is sent of it.
+#[derive(Debug)]
+pub(crate) enum Asked<'a> {
+    Dense(&'a [f32]),
+    /// Encoded.
+    Bytes(Bytes),
 }
 
 /// One hit of a reply whose columns are read when it is needed.
@@ -62,10 +67,10 @@ struct Ranked {
 }
 
 /// Everything the calls of one search have in common.
-struct Asking<'a> {
-    known: &'a Known,
-    expression: String,
-    search: &'a Search,
+pub(crate) struct Asking<'a> {
+    pub(crate) known: &'a Known,
+    pub(crate) expression: String,
+    pub(crate) search: &'a Search,
     negative_bm25: bool,
     nan_without_words: bool,
 }
@@ -101,21 +106,21 @@ impl Inner {
             negative_bm25: engine.negative_bm25,
             nan_without_words: engine.nan_without_words,
         };
-        let probes: Vec<Probe> = plans.iter().flat_map(|plan| plan.probes.iter().cloned()).collect();
+        let probes: Vec<&Probe<'_>> = plans.iter().flat_map(|plan| &plan.probes).collect();
         let mut lists = self.ask_all(&asking, &probes).await?.into_iter();
         let mut answers = Vec::with_capacity(plans.len());
         for plan in plans {
             let lists: Vec<Vec<Ranked>> = lists.by_ref().take(plan.probes.len()).collect();
-            answers.push(finish(plan, lists, shape, search)?);
+            answers.push(finish(&plan, lists, shape, search)?);
         }
         Ok(answers)
     }
 
     /// The hits of every probe, in order. Probes of one kind and depth share a call; the calls run at once.
-    async fn ask_all(&self, asking: &Asking<'_>, probes: &[Probe]) -> Result<Vec<Vec<Ranked>>, Failure> {
+    async fn ask_all(&self, asking: &Asking<'_>, probes: &[&Probe<'_>]) -> Result<Vec<Vec<Ranked>>, Failure> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (position, probe) in probes.iter().enumerate() {
-            if probe.value.is_none() {
+            if probe.asked.is_none() {
                 continue;
             }
             let same = |group: &&mut Vec<usize>| {
@@ -129,7 +134,8 @@ impl Inner {
             }
         }
         let calls = groups.iter().map(|group| {
-            let group: Vec<&Probe> = group.iter().filter_map(|position| probes.get(*position)).collect();
+            let group: Vec<&Probe<'_>> =
+                group.iter().filter_map(|position| probes.get(*position).copied()).collect();
             self.ask_group(asking, group)
         });
         let answers = try_join_all(calls).await?;
@@ -145,7 +151,11 @@ impl Inner {
     }
 
     /// Asks until it is certain which hits of equal score come last.
-    async fn ask_group(&self, asking: &Asking<'_>, probes: Vec<&Probe>) -> Result<Vec<Vec<Ranked>>, Failure> {
+    async fn ask_group(
+        &self,
+        asking: &Asking<'_>,
+        probes: Vec<&Probe<'_>>,
+    ) -> Result<Vec<Vec<Ranked>>, Failure> {
         let depth = probes.first().map_or(1, |probe| probe.depth).min(MOST_ROWS);
         let mut most = (depth + 1).min(MOST_ROWS);
         loop {
@@ -163,11 +173,11 @@ impl Inner {
     async fn ask_once(
         &self,
         asking: &Asking<'_>,
-        probes: &[&Probe],
+        probes: &[&Probe<'_>],
         most: usize,
     ) -> Result<Vec<Vec<Ranked>>, Failure> {
         let Some(first) = probes.first() else { return Ok(Vec::new()) };
-        let request = request(asking, first, probes, most);
+        let request = question(asking, first, probes, most);
         let _whole = self.reading().await?;
         let reply: SearchResults = match self.connection.send("Search", request, Safety::Read).await {
             Err(failure) if first.kind == Kind::Text && asking.nan_without_words && says_nan(&failure) => {
@@ -199,7 +209,7 @@ impl Inner {
             placeholders: vec![PlaceholderValue {
                 tag: "$0".to_owned(),
                 r#type: PlaceholderType::FloatVector.into(),
-                values: vec![dense_bytes([query.as_slice()].into_iter(), dimension)],
+                values: vec![dense_bytes(&query)],
             }],
         };
         let (level, guarantee_timestamp) = known.read_at(consistency);
@@ -229,58 +239,68 @@ fn says_nan(failure: &Failure) -> bool {
 }
 
 /// What a query needs asked, and how the answers become one.
-struct Plan {
-    probes: Vec<Probe>,
-    legs: Option<(Vec<Leg>, arshai_core::vector::Fusion)>,
+struct Plan<'a> {
+    probes: Vec<Probe<'a>>,
+    legs: Option<(&'a [Leg], &'a Fusion)>,
 }
 
-fn plan(query: &Query, shape: &Shape, search: &Search, wanted: usize) -> Result<Plan> {
-    let probe = |query: &LegQuery, depth: usize, output: Output| -> Result<Probe> {
-        let refuse =
-            |what: &'static str| Error::unsupported(what).with_context("collection", &shape.spec.name);
-        let (kind, value) = match query {
-            LegQuery::Dense(vector) => {
-                shape.dense.as_ref().ok_or_else(|| refuse("the collection has no dense vectors"))?;
-                (Kind::Dense, Some(dense_bytes([vector.as_slice()].into_iter(), vector.len())))
-            }
-            LegQuery::Sparse(vector) => {
-                shape.sparse.as_ref().ok_or_else(|| refuse("the collection has no sparse vectors"))?;
-                check_sparse(vector)?;
-                (Kind::Sparse, (!vector.is_empty()).then(|| sparse_bytes(vector.iter())))
-            }
-            LegQuery::Text(text) => {
-                let bm25 = shape.bm25.as_ref().ok_or_else(|| refuse("the collection has no text search"))?;
-                let asked = match bm25.ours {
-                    true => terms::query(text, MOST_TEXT_BYTES),
-                    false => Some(text.clone()).filter(|text| !text.trim().is_empty()),
-                };
-                (Kind::Text, asked.map(Bytes::from))
-            }
-            _ => return Err(refuse("this kind of query is not known to the Milvus store")),
-        };
-        Ok(Probe { kind, value, depth, output })
+fn plan<'a>(query: &'a Query, shape: &Shape, search: &Search, wanted: usize) -> Result<Plan<'a>> {
+    let probe = |kind: Kind, asked: Option<Asked<'a>>| Probe {
+        kind,
+        asked,
+        depth: wanted,
+        output: search.output.clone(),
     };
-    let output = search.output.clone();
-    let alone = |query: LegQuery| probe(&query, wanted, output.clone());
-    Ok(match query {
-        Query::Dense(vector) => Plan { probes: vec![alone(LegQuery::Dense(vector.clone()))?], legs: None },
-        Query::Sparse(vector) => Plan { probes: vec![alone(LegQuery::Sparse(vector.clone()))?], legs: None },
-        Query::Text(text) => Plan { probes: vec![alone(LegQuery::Text(text.clone()))?], legs: None },
+    let (probes, legs) = match query {
+        Query::Dense(vector) => (vec![probe(Kind::Dense, Some(dense(vector, shape)?))], None),
+        Query::Sparse(vector) => (vec![probe(Kind::Sparse, sparse(vector, shape)?)], None),
+        Query::Text(text) => (vec![probe(Kind::Text, words(text, shape)?)], None),
         Query::Hybrid { legs, fusion } => {
             let probes = legs.iter().map(|leg| {
-                let mut output = output.clone();
+                let (kind, asked) = match &leg.query {
+                    LegQuery::Dense(vector) => (Kind::Dense, Some(dense(vector, shape)?)),
+                    LegQuery::Sparse(vector) => (Kind::Sparse, sparse(vector, shape)?),
+                    LegQuery::Text(text) => (Kind::Text, words(text, shape)?),
+                    _ => return Err(refused("this kind of query is not known to the Milvus store", shape)),
+                };
+                let mut probe = Probe { depth: leg.depth(wanted), ..probe(kind, asked) };
                 // What a leg must hold is read from its text.
-                output.text |= leg.wanted_terms().is_some();
-                probe(&leg.query, leg.depth(wanted), output)
+                probe.output.text |= leg.wanted_terms().is_some();
+                Ok(probe)
             });
-            Plan { probes: probes.collect::<Result<_>>()?, legs: Some((legs.clone(), fusion.clone())) }
+            (probes.collect::<Result<_>>()?, Some((legs.as_slice(), fusion)))
         }
-        _ => return Err(Error::unsupported("this kind of query is not known to the Milvus store")),
-    })
+        _ => return Err(refused("this kind of query is not known to the Milvus store", shape)),
+    };
+    Ok(Plan { probes, legs })
+}
+
+fn refused(what: &'static str, shape: &Shape) -> Error {
+    Error::unsupported(what).with_context("collection", &shape.spec.name)
+}
+
+fn dense<'a>(vector: &'a [f32], shape: &Shape) -> Result<Asked<'a>> {
+    shape.dense.as_ref().ok_or_else(|| refused("the collection has no dense vectors", shape))?;
+    Ok(Asked::Dense(vector))
+}
+
+fn sparse(vector: &SparseVector, shape: &Shape) -> Result<Option<Asked<'static>>> {
+    shape.sparse.as_ref().ok_or_else(|| refused("the collection has no sparse vectors", shape))?;
+    check_sparse(vector)?;
+    Ok((!vector.is_empty()).then(|| Asked::Bytes(sparse_bytes(vector.iter()))))
+}
+
+fn words(text: &str, shape: &Shape) -> Result<Option<Asked<'static>>> {
+    let bm25 = shape.bm25.as_ref().ok_or_else(|| refused("the collection has no text search", shape))?;
+    let asked = match bm25.ours {
+        true => terms::query(text, MOST_TEXT_BYTES),
+        false => Some(text.to_owned()).filter(|text| !text.trim().is_empty()),
+    };
+    Ok(asked.map(|asked| Asked::Bytes(asked.into())))
 }
 
 /// From the lists of a query's probes to its hits.
-fn finish(plan: Plan, lists: Vec<Vec<Ranked>>, shape: &Shape, search: &Search) -> Result<Vec<Hit>> {
+fn finish(plan: &Plan<'_>, lists: Vec<Vec<Ranked>>, shape: &Shape, search: &Search) -> Result<Vec<Hit>> {
     let Some((legs, fusion)) = plan.legs else {
         let list = lists.into_iter().next().unwrap_or_default();
         let page = list.into_iter().skip(search.offset).take(search.limit);
@@ -308,7 +328,7 @@ fn finish(plan: Plan, lists: Vec<Vec<Ranked>>, shape: &Shape, search: &Search) -
         }
         ranked_legs.push(hits);
     }
-    let fused = fuse(&fusion, ranked_legs).into_iter().skip(search.offset).take(search.limit);
+    let fused = fuse(fusion, ranked_legs).into_iter().skip(search.offset).take(search.limit);
     fused
         .map(|hit| match found.get(&hit.id) {
             Some(ranked) => filled(hit, ranked, shape, search),
@@ -329,80 +349,6 @@ fn is_open(list: &[Ranked], depth: usize, most: usize) -> bool {
     }
     let score = |at: usize| list.get(at).map(|ranked| ranked.score);
     score(depth.saturating_sub(1)) == score(list.len().saturating_sub(1))
-}
-
-fn request(asking: &Asking<'_>, first: &Probe, probes: &[&Probe], most: usize) -> Bytes {
-    let shape = &asking.known.shape;
-    let (level, guarantee_timestamp) = asking.known.read_at(asking.search.consistency);
-    let (field, placeholder) = match first.kind {
-        Kind::Dense => (shape.dense.as_ref().map(|dense| &dense.name), PlaceholderType::FloatVector),
-        Kind::Sparse => (shape.sparse.as_ref(), PlaceholderType::SparseFloatVector),
-        Kind::Text => (shape.bm25.as_ref().map(|bm25| &bm25.name), PlaceholderType::VarChar),
-    };
-    let group = PlaceholderGroup {
-        placeholders: vec![PlaceholderValue {
-            tag: "$0".to_owned(),
-            r#type: placeholder.into(),
-            values: probes.iter().filter_map(|probe| probe.value.clone()).collect(),
-        }],
-    };
-    let mut output_fields = Vec::new();
-    if first.output.text {
-        output_fields.extend(shape.text.as_ref().map(|text| text.name.clone()));
-    }
-    if first.output.metadata {
-        output_fields.extend(shape.metadata.clone());
-    }
-    output_fields.extend(first.output.fields.iter().cloned());
-    let request = SearchRequest {
-        collection_name: shape.spec.name.clone(),
-        dsl: asking.expression.clone(),
-        placeholder_group: group.encode_to_vec().into(),
-        // Never left out: the protocol's default makes Milvus 2.3.5 crash.
-        dsl_type: DslType::BoolExprV1.into(),
-        output_fields,
-        search_params: parameters(asking, first.kind, field.map_or("", String::as_str), most),
-        guarantee_timestamp,
-        nq: i64::try_from(probes.len()).unwrap_or(i64::MAX),
-        consistency_level: level.into(),
-        ..SearchRequest::default()
-    };
-    request.encode_to_vec().into()
-}
-
-fn parameters(asking: &Asking<'_>, kind: Kind, field: &str, most: usize) -> Vec<KeyValuePair> {
-    let shape = &asking.known.shape;
-    let metric = match kind {
-        Kind::Dense => shape.spec.metric.to_string(),
-        Kind::Sparse => "IP".to_owned(),
-        Kind::Text => "BM25".to_owned(),
-    };
-    let mut inner = Map::new();
-    let mut outer = Vec::new();
-    let index = shape.dense.as_ref().and_then(|dense| dense.index.as_deref());
-    if kind == Kind::Dense && index == Some("HNSW") {
-        inner.insert("ef".into(), most.max(DEFAULT_EF).into());
-    }
-    for (name, value) in &asking.search.params {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        match OUTER.contains(&name.as_str()) {
-            true => outer.push(pair(name, text)),
-            // Fewer candidates than hits are refused.
-            false if name == "ef" && value.as_u64().is_some_and(|ef| ef < most as u64) => {}
-            false if kind == Kind::Dense => drop(inner.insert(name.clone(), value.clone())),
-            false => {}
-        }
-    }
-    let mut parameters = vec![
-        pair("anns_field", field),
-        pair("topk", most.to_string()),
-        pair("metric_type", metric),
-        pair("round_decimal", "-1"),
-        pair("params", Value::Object(inner).to_string()),
-    ];
-    parameters.retain(|standing| !outer.iter().any(|given: &KeyValuePair| given.key == standing.key));
-    parameters.extend(outer);
-    parameters
 }
 
 /// The hits of each query, best first, equal scores by key.

@@ -10,7 +10,7 @@ use arshai_core::{
     vector::{Consistency, Id, IdKind, ItemOutcome, Record, WriteReport},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use crate::{
     columns::plain_ids,
@@ -30,7 +30,7 @@ pub(crate) enum Mode {
 }
 
 /// Records of one call, with their positions in what the caller gave.
-type Batch = Vec<(usize, Prepared)>;
+type Batch<'a> = Vec<(usize, Prepared<'a>)>;
 
 impl Inner {
     /// Writes records, once more when none of them fits a collection that is another one by now.
@@ -62,7 +62,7 @@ impl Inner {
     ) -> Result<WriteReport, Failure> {
         refuse_foreign(&known.shape)?;
         let mut outcomes: Vec<ItemOutcome> = Vec::with_capacity(records.len());
-        let mut ready: Batch = Vec::new();
+        let mut ready: Batch<'_> = Vec::new();
         for (position, record) in records.iter().enumerate() {
             match prepare(record, &known.shape, mode) {
                 Ok(prepared) => {
@@ -75,25 +75,26 @@ impl Inner {
         let last = self.without_repeats(&mut ready, mode, &mut outcomes);
         let config = &self.connection.config;
         let batches = split(ready, config.batch_size, config.batch_bytes);
-        let mut written = stream::iter(batches.into_iter().map(|batch| self.write_batch(known, batch, mode)))
-            .buffer_unordered(config.batch_concurrency);
+        let mut waiting = batches.into_iter();
+        let mut writing = FuturesUnordered::new();
         let mut stopped: Option<Error> = None;
-        let mut any = false;
-        while let Some(batch) = written.next().await {
-            any = true;
+        loop {
+            // What is in flight comes to its end, because it may have been written; what has not begun does not begin.
+            while writing.len() < config.batch_concurrency && stopped.is_none() {
+                let Some(batch) = waiting.next() else { break };
+                writing.push(self.write_batch(known, batch, mode));
+            }
+            let Some(batch) = writing.next().await else { break };
             for (position, outcome) in batch.outcomes {
                 set(&mut outcomes, position, outcome);
             }
             if let Some(error) = batch.stop {
-                // What is in flight ends; what has not begun does not begin.
                 stopped.get_or_insert(error);
-                break;
             }
         }
-        drop(written);
         if let Some(error) = stopped {
             let nothing = outcomes.iter().all(|outcome| !matches!(outcome, ItemOutcome::Written(_)));
-            if any && nothing && error.kind() == ErrorKind::NotFound {
+            if nothing && error.kind() == ErrorKind::NotFound {
                 return Err(Failure { error, cause: Cause::NoCollection });
             }
         }
@@ -112,7 +113,7 @@ impl Inner {
     /// outcome. Inserts: the first one stays.
     fn without_repeats(
         &self,
-        ready: &mut Batch,
+        ready: &mut Batch<'_>,
         mode: Mode,
         outcomes: &mut [ItemOutcome],
     ) -> Vec<(usize, usize)> {
@@ -150,7 +151,7 @@ impl Inner {
     }
 
     /// Writes one batch. When the server refuses it, its halves are written, so that one bad record fails alone.
-    async fn write_batch(&self, known: &Known, batch: Batch, mode: Mode) -> Written {
+    async fn write_batch(&self, known: &Known, batch: Batch<'_>, mode: Mode) -> Written {
         let deadline = Deadline::current_or(self.connection.config.timeout);
         let mut written = Written { outcomes: Vec::with_capacity(batch.len()), stop: None };
         let mut waiting = vec![batch];
@@ -199,7 +200,7 @@ impl Inner {
     async fn try_batch(
         &self,
         known: &Known,
-        batch: &mut Batch,
+        batch: &mut Batch<'_>,
         mode: Mode,
         written: &mut Written,
     ) -> Result<Vec<Id>, Failure> {
@@ -251,7 +252,7 @@ impl Inner {
     async fn drop_present(
         &self,
         known: &Known,
-        batch: &mut Batch,
+        batch: &mut Batch<'_>,
         written: &mut Written,
     ) -> Result<(), Failure> {
         let ids: Vec<Id> = batch.iter().filter_map(|(_, prepared)| prepared.id.clone()).collect();
@@ -291,8 +292,8 @@ fn unclear(message: &'static str) -> Error {
 }
 
 /// Batches of so many rows and bytes at most.
-fn split(ready: Batch, rows: usize, bytes: usize) -> Vec<Batch> {
-    let mut batches: Vec<Batch> = Vec::new();
+fn split(ready: Batch<'_>, rows: usize, bytes: usize) -> Vec<Batch<'_>> {
+    let mut batches: Vec<Batch<'_>> = Vec::new();
     let mut size = 0;
     for (position, prepared) in ready {
         let more = prepared.bytes();
@@ -335,7 +336,8 @@ mod tests {
 
     #[test]
     fn batches_keep_every_row_within_both_limits() {
-        let ready: Batch = (0..100).map(|n| (n, prepared(&"x".repeat(n * 10)))).collect();
+        let records: Vec<Record> = (0..100).map(|n| Record::new("x".repeat(n * 10))).collect();
+        let ready: Batch<'_> = records.iter().map(prepared).enumerate().collect();
         let batches = split(ready, 7, 3_000);
         let positions: Vec<usize> = batches.iter().flatten().map(|(position, _)| *position).collect();
         assert_eq!(positions, (0..100).collect::<Vec<_>>());

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, bail};
 
+use super::target::{Reach, Target};
 use crate::services::Service;
 
 /// Those that print figures with a target each.
@@ -12,7 +13,7 @@ const ALIASES: [(&str, &str); 1] = [("lexical", "ingest")];
 const BUILD: &str = "build";
 
 /// A benchmark of operations under load.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Client {
     /// Its name, here and in `benches`.
     pub(super) name: &'static str,
@@ -26,6 +27,8 @@ pub(super) struct Client {
     pub(super) is_ours: bool,
     /// The script in `benches/python` that is the other side.
     pub(super) python: Option<&'static str>,
+    /// What is to be reached.
+    pub(super) targets: &'static [Target],
 }
 
 /// A server that a benchmark starts from its own program, as it must answer at exactly the same pace every time.
@@ -41,8 +44,24 @@ pub(super) struct Server {
 
 /// All of them.
 pub(super) const CLIENTS: &[Client] = &[
-    Client { name: "sqlite", services: &[], address: None, server: None, is_ours: true, python: None },
-    Client { name: "agent", services: &[], address: None, server: None, is_ours: true, python: None },
+    Client {
+        name: "sqlite",
+        services: &[],
+        address: None,
+        server: None,
+        is_ours: true,
+        python: None,
+        targets: &[],
+    },
+    Client {
+        name: "agent",
+        services: &[],
+        address: None,
+        server: None,
+        is_ours: true,
+        python: None,
+        targets: &[],
+    },
     Client {
         name: "redis",
         services: &[Service::Redis],
@@ -50,6 +69,7 @@ pub(super) const CLIENTS: &[Client] = &[
         server: None,
         is_ours: true,
         python: Some("redis_memory.py"),
+        targets: &[],
     },
     Client {
         name: "milvus",
@@ -58,23 +78,34 @@ pub(super) const CLIENTS: &[Client] = &[
         server: None,
         is_ours: true,
         python: Some("milvus_vectors.py"),
+        targets: &[],
     },
     Client {
         name: "openai",
         services: &[],
         address: None,
         server: Some(Server {
-            arguments: &["serve-embeddings", "--latency-ms", "20", "--dimension", "1536"],
+            arguments: &["serve-embeddings", "--latency-ms", "50", "--dimension", "1536"],
             variable: "OPENAI_BASE_URL",
             path: "/v1",
         }),
         is_ours: true,
         python: Some("openai_embeddings.py"),
+        targets: OPENAI,
     },
 ];
 
+/// Five batches of 100 in 50 ms are 10,000 texts a second, 256 single texts are 5,120.
+const OPENAI: &[Target] = &[
+    Target { op: "embed_batches", concurrency: 5, reach: Reach::CpuMicros(25.0) },
+    Target { op: "embed_batches", concurrency: 5, reach: Reach::PerSecond(9_000.0) },
+    Target { op: "embed_batches", concurrency: 32, reach: Reach::CpuMicros(25.0) },
+    Target { op: "embed_batches", concurrency: 32, reach: Reach::Times(5.0, "python") },
+    Target { op: "embed_single", concurrency: 256, reach: Reach::PerSecond(4_096.0) },
+];
+
 /// What is run.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Plan {
     /// Whether a build is timed.
     pub(super) build: bool,

@@ -129,6 +129,26 @@ async fn what_was_not_tried_is_said_to_be_so() {
 }
 
 #[tokio::test]
+async fn what_is_in_flight_when_another_batch_fails_is_told_as_it_ends() {
+    let server = Canned::start(|method, request, _| {
+        let Answer::Message(bytes, _) = written() else { return None };
+        (method == "Upsert").then(|| match keys(request).as_slice() {
+            [key] if key == "r0" => Answer::code(1400),
+            _ => Answer::Message(bytes, Duration::from_millis(100)),
+        })
+    })
+    .await;
+    let mut config = server.config();
+    (config.batch_size, config.batch_concurrency) = (1, 2);
+    let store = crate::MilvusStore::new(config).unwrap();
+    let report = store.upsert("c", (0..3).map(record).collect()).await.unwrap();
+    let [ItemOutcome::Failed(_), ItemOutcome::Written(_), ItemOutcome::NotAttempted] = &report.items[..]
+    else {
+        panic!("{report:?}")
+    };
+}
+
+#[tokio::test]
 async fn a_key_given_twice_is_sent_once_and_the_last_one_wins() {
     let server = Canned::start(|method, _, _| (method == "Upsert").then(written)).await;
     let records = vec![record(1), record(2), with_text(1, "last")];

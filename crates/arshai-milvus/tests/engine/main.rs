@@ -1,11 +1,22 @@
 //! The store on a real server. `ARSHAI_TEST_ENGINE` says which one: `milvus`, `milvus-lite` or `milvus-lite-py`; the
 //! variable of that service says where it listens.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 mod conformance;
 mod extras;
 mod faults;
+mod own;
+mod packages;
+mod pymilvus;
 mod python;
+mod restart;
+mod roles;
 mod survival;
 
 use std::env;

@@ -168,6 +168,10 @@ impl<'t> Work<'t> {
             self.settle(done.rows);
             return;
         }
+        if self.values.is_empty() {
+            // Zeroes by the system, page by page as they are written, and not all at once.
+            self.values = vec![0.0; whole];
+        }
         self.values.resize(whole, 0.0);
         for (number, row) in &done.rows {
             let Ok(start) = row else { continue };

@@ -28,7 +28,7 @@ pub(super) struct Rows {
 ///
 /// A reply in which no vector has an index is in the order of the texts; where some have one, all must, each once.
 pub(super) fn decode(body: &[u8], expected: usize) -> Result<Rows> {
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered { expected, most: body.len() / 2, ..Gathered::default() };
     let mut json = serde_json::Deserializer::from_slice(body);
     ReplySeed(&mut gathered).deserialize(&mut json).map_err(|error| unreadable(body, &error))?;
     json.end().map_err(|error| unreadable(body, &error))?;
@@ -70,6 +70,10 @@ struct Gathered {
     rows: Vec<Row>,
     tokens: Option<u64>,
     bytes: Vec<u8>,
+    /// As many rows should come.
+    expected: usize,
+    /// More values cannot be in a reply of this length.
+    most: usize,
 }
 
 struct Row {
@@ -146,7 +150,11 @@ impl Gathered {
             return Err(E::custom("an embedding in base64 is no whole number of floats"));
         }
         let length = numbers.len();
-        // Chunks are of four bytes; a length known beforehand makes room once.
+        if self.values.is_empty() {
+            // With the first row, for all of them: growing bit by bit would move them again and again.
+            self.values.reserve_exact(length.saturating_mul(self.expected).min(self.most));
+        }
+        // Chunks are of four bytes.
         self.values.extend(numbers.map(|four| four.try_into().map_or(f32::NAN, f32::from_le_bytes)));
         Ok(length)
     }
