@@ -3,7 +3,6 @@
   llama.py chat|embeddings MODEL.gguf PORT
 """
 
-import pathlib
 import sys
 import threading
 
@@ -24,10 +23,6 @@ parameters.n_batch = parameters.n_ubatch = 2048
 for cpu in (parameters.cpuparams, parameters.cpuparams_batch):
     cpu.n_threads = 1
     cpu.poll = 0
-if kind == "chat":
-    # The model's file brings no template, and the server's own one knows no tools.
-    parameters.use_jinja = True
-    parameters.chat_template = pathlib.Path(__file__).with_name("tools.jinja").read_text(encoding="utf-8")
 if kind == "embeddings":
     parameters.embedding = True
     parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN

