@@ -21,7 +21,11 @@ fn a_model_answers_and_its_words_come_as_it_writes_them() {
             .env("OPENAI_API_KEY", "unused");
         command
     };
-    let asked = Run::of(&command(&["ask", "How long does the moon take?", "--json"]).output().unwrap());
+    let asked = Run::of(
+        &command(&["ask", "How long does the moon take?", "--conversation", "asked", "--json"])
+            .output()
+            .unwrap(),
+    );
     let asked = asked.json();
     assert!(!asked["answer"].as_str().unwrap().is_empty(), "{asked}");
     assert!(asked["usage"]["completion_tokens"].as_u64().unwrap() > 0, "{asked}");
