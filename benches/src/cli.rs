@@ -1,6 +1,6 @@
 //! `arshai search --mode lexical` as a whole process on a warm file of 10,000 chunks.
 
-use std::{path::PathBuf, process::Command, sync::Arc, time::Instant};
+use std::{path::PathBuf, process::Command, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
 use arshai_kb_tool::KnowledgeBase;
@@ -8,8 +8,9 @@ use arshai_sqlite::{SqliteConfig, SqliteFile};
 
 use crate::{
     corpus::Corpus,
-    figure::{Figures, median, quantile},
+    figure::Figures,
     ingest::{COLLECTION, fill},
+    tally::{Stretch, Tally},
 };
 
 const RUNS: usize = 41;
@@ -23,15 +24,15 @@ pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
     fill(&knowledge, &corpus, 10_000).await?;
     file.close().await?;
     let questions = corpus.questions(&mut fastrand::Rng::with_seed(9), RUNS);
-    let mut times = Vec::new();
+    let mut times = Tally::default();
     for question in &questions {
-        let started = Instant::now();
+        let stretch = Stretch::begin()?;
         let output = Command::new(&program)
             .args(["search", "--json", "--mode", "lexical", "--data"])
             .arg(folder.path())
             .arg(question)
             .output()?;
-        times.push(started.elapsed());
+        times.end(&stretch, 1)?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let found: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         ensure!(
@@ -39,8 +40,9 @@ pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
             "nothing found for {question}"
         );
     }
-    figures.note("arshai search, whole process, 10,000 chunks, p95", quantile(&mut times, 0.95), "ms");
-    figures.at_most("arshai search, whole process, 10,000 chunks, median", median(&mut times), 100.0, "ms");
+    figures.note("arshai search, whole process, 10,000 chunks, p95", times.quantile(0.95), "ms");
+    figures.at_most("arshai search, whole process, 10,000 chunks, median", times.median(), 100.0, "ms");
+    times.tell_of_another_program("cli", "arshai", "search", 1);
     Ok(())
 }
 

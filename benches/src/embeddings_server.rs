@@ -1,8 +1,9 @@
 //! A server in OpenAI's protocol that answers after a fixed time, so that a benchmark measures the client and nothing
 //! else. It runs in a process of its own.
 //!
-//! `POST …/embeddings` with `input` as one text or many, and `encoding_format` `float` (the default) or `base64`. The
-//! vectors are computed and encoded before the first request; which one a text gets follows from the text.
+//! `POST …/embeddings` with `input` as one text or many, and `encoding_format` `float` (the default) or `base64`, which is
+//! refused below `/float`. The vectors are computed and encoded before the first request; which one a text gets follows
+//! from the text. A reply is put together while its time is waited for, which begins with the last byte of the request.
 //!
 //! `POST …/chat/completions` is answered with one [`canned`] stream, whatever was asked.
 
@@ -12,6 +13,7 @@ use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Buf;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -83,6 +85,8 @@ impl Answers {
     async fn talk(&self, stream: TcpStream) -> Result<()> {
         stream.set_nodelay(true)?;
         let mut stream = BufReader::with_capacity(64 << 10, stream);
+        // Kept from reply to reply: new memory of this size costs as much as what is written into it.
+        let mut body = String::new();
         while let Some(request) = Request::read(&mut stream).await? {
             let due = Instant::now() + self.latency;
             if request.line.starts_with("POST ") && request.line.contains("/chat/completions ") {
@@ -90,10 +94,12 @@ impl Answers {
                 self.chat(&mut stream).await?;
                 continue;
             }
-            let (status, body) = match self.answer(&request) {
-                Ok(body) => ("200 OK", body),
+            body.clear();
+            let status = match self.answer(&request, &mut body) {
+                Ok(()) => "200 OK",
                 Err(error) => {
-                    ("400 Bad Request", json!({"error": {"message": format!("{error:#}")}}).to_string())
+                    body = json!({"error": {"message": format!("{error:#}")}}).to_string();
+                    "400 Bad Request"
                 }
             };
             let head = format!(
@@ -101,8 +107,7 @@ impl Answers {
                 body.len()
             );
             wait_until(due).await?;
-            stream.write_all(head.as_bytes()).await?;
-            stream.write_all(body.as_bytes()).await?;
+            stream.write_all_buf(&mut Buf::chain(head.as_bytes(), body.as_bytes())).await?;
             stream.flush().await?;
         }
         Ok(())
@@ -122,7 +127,7 @@ impl Answers {
         Ok(())
     }
 
-    fn answer(&self, request: &Request) -> Result<String> {
+    fn answer(&self, request: &Request, body: &mut String) -> Result<()> {
         if !request.line.starts_with("POST ") || !request.line.contains("/embeddings ") {
             bail!("only POST …/embeddings is served, not {:?}", request.line);
         }
@@ -135,11 +140,14 @@ impl Answers {
             _ => bail!("there is no input"),
         };
         let vectors = match asked.get("encoding_format").and_then(Value::as_str) {
+            Some("base64") if request.line.contains("/float/") => {
+                bail!("encoding_format base64 is not known")
+            }
             Some("base64") => &self.base64,
             _ => &self.float,
         };
         let size: usize = vectors.first().map_or(0, String::len) + 64;
-        let mut body = String::with_capacity(inputs.len() * size + 128);
+        body.reserve(inputs.len() * size + 128);
         body.push_str(r#"{"object":"list","model":"fixed","data":["#);
         for (index, text) in inputs.iter().enumerate() {
             let separator = if index == 0 { "" } else { "," };
@@ -149,7 +157,7 @@ impl Answers {
         }
         let tokens = inputs.iter().map(|text| text.len() / 4 + 1).sum::<usize>();
         body.push_str(&format!(r#"],"usage":{{"prompt_tokens":{tokens},"total_tokens":{tokens}}}}}"#));
-        Ok(body)
+        Ok(())
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     corpus::Corpus,
     figure::{Figures, median, quantile},
     measure::resident,
+    tally::{Stretch, Tally},
 };
 
 /// The name under which this program is started again to tell its resident memory.
@@ -74,9 +75,10 @@ impl Bench {
         let path = folder.path().join("bench.db");
         let file = SqliteFile::open(SqliteConfig::new(&path)).await?;
         let store = file.vectors();
-        let speed = self.fill(&store, count).await?;
+        let mut filled = self.fill(&store, count).await?;
         let of = format!("{count} chunks");
-        figures.note(&format!("{of}, ingestion with vectors at hand"), speed, "chunks/s");
+        figures.note(&format!("{of}, ingestion with vectors at hand"), filled.per_second(), "chunks/s");
+        tell(&mut filled, "upsert", count, 1);
         file.close().await?;
 
         // Opened again, so that the first pass finds no copies in memory.
@@ -89,26 +91,35 @@ impl Bench {
         store.search(COLLECTION, &Search::new(Query::text("house"))).await?;
         figures.note(&format!("{of}, first lexical search, loads the lengths"), milliseconds(started), "ms");
         let mut first = self.pass(&store, |n| self.hybrid(n)).await?;
-        figures.note(&format!("{of}, hybrid, first pass, median"), median(&mut first), "ms");
-        figures.note(&format!("{of}, hybrid, first pass, p95"), quantile(&mut first, 0.95), "ms");
+        figures.note(&format!("{of}, hybrid, first pass, median"), first.median(), "ms");
+        figures.note(&format!("{of}, hybrid, first pass, p95"), first.quantile(0.95), "ms");
 
         let mut hybrid = self.passes(&store, |n| self.hybrid(n)).await?;
-        figures.note(&format!("{of}, hybrid, p95"), quantile(&mut hybrid, 0.95), "ms");
-        figures.at_most(&format!("{of}, hybrid, median"), median(&mut hybrid), target, "ms");
+        figures.note(&format!("{of}, hybrid, p95"), hybrid.quantile(0.95), "ms");
+        figures.at_most(&format!("{of}, hybrid, median"), hybrid.median(), target, "ms");
+        tell(&mut first, "hybrid_first", count, 1);
+        tell(&mut hybrid, "hybrid", count, 1);
         let mut lexical = self.passes(&store, |n| self.lexical(n)).await?;
-        self.note(figures, &format!("{of}, lexical leg alone, {DEPTH} hits"), &mut lexical);
+        note(figures, &format!("{of}, lexical leg alone, {DEPTH} hits"), &mut lexical);
+        tell(&mut lexical, "lexical_leg", count, 1);
         let mut dense = self.passes(&store, |n| self.dense(n, DEPTH).output(Output::ids())).await?;
-        self.note(figures, &format!("{of}, dense leg alone, {DEPTH} hits"), &mut dense);
+        note(figures, &format!("{of}, dense leg alone, {DEPTH} hits"), &mut dense);
+        tell(&mut dense, "dense_leg", count, 1);
         let (mut ids, rows) = self.rows(&store).await?;
-        self.note(figures, &format!("{of}, both legs and fusion, without rows"), &mut ids);
+        let name = format!("{of}, both legs and fusion, without rows");
+        figures.note(&format!("{name}, median"), median(&mut ids), "ms");
+        figures.note(&format!("{name}, p95"), quantile(&mut ids, 0.95), "ms");
         figures.note(&format!("{of}, the rows of {LIMIT} hits, median of differences"), rows, "ms");
         let mut filtered = self.passes(&store, |n| self.hybrid(n).filter(tenth())).await?;
-        self.note(figures, &format!("{of}, hybrid, filter keeping 10 %"), &mut filtered);
+        note(figures, &format!("{of}, hybrid, filter keeping 10 %"), &mut filtered);
+        tell(&mut filtered, "hybrid_filtered", count, 1);
         let source = |n: usize| Filter::eq(Field::metadata("source"), source(n * 37));
         let mut filtered = self.passes(&store, |n| self.dense(n, LIMIT).filter(source(n))).await?;
-        self.note(figures, &format!("{of}, dense leg, filter keeping one source of 10"), &mut filtered);
-        let rate = self.at_once(&store).await?;
-        figures.note(&format!("{of}, hybrid, {AT_ONCE} at once"), rate, "searches/s");
+        note(figures, &format!("{of}, dense leg, filter keeping one source of 10"), &mut filtered);
+        tell(&mut filtered, "dense_leg_one_source", count, 1);
+        let mut at_once = self.at_once(&store).await?;
+        tell(&mut at_once, "hybrid", count, AT_ONCE);
+        figures.note(&format!("{of}, hybrid, {AT_ONCE} at once"), at_once.per_second(), "searches/s");
 
         let (all, some) = (self.recall(&store, count, false).await?, self.recall(&store, count, true).await?);
         figures.at_least(&format!("{of}, dense leg, recall@{LIMIT}"), all, 0.99, "");
@@ -120,16 +131,11 @@ impl Bench {
         Ok(())
     }
 
-    fn note(&self, figures: &Figures, name: &str, times: &mut [Duration]) {
-        figures.note(&format!("{name}, median"), median(times), "ms");
-        figures.note(&format!("{name}, p95"), quantile(times, 0.95), "ms");
-    }
-
-    /// Writes the chunks; how many a second.
-    async fn fill(&self, store: &SqliteVectors, count: usize) -> Result<f64> {
+    /// Writes the chunks.
+    async fn fill(&self, store: &SqliteVectors, count: usize) -> Result<Tally> {
         let spec = CollectionSpec::new(COLLECTION).with_dense(DIMENSION);
         store.open(&spec.with_embedder(self.vectors.embedder.as_str())).await?;
-        let mut seconds = 0.0;
+        let mut filled = Tally::default();
         let numbers: Vec<usize> = (0..count).collect();
         for part in numbers.chunks(5_000) {
             let records = part.iter().map(|number| {
@@ -141,11 +147,11 @@ impl Bench {
                 record.with_dense(self.vectors.chunks[*number].clone()).with_metadata(metadata)
             });
             let records: Vec<Record> = records.collect();
-            let started = Instant::now();
+            let stretch = Stretch::begin()?;
             store.upsert(COLLECTION, records).await?.into_complete()?;
-            seconds += started.elapsed().as_secs_f64();
+            filled.end(&stretch, part.len())?;
         }
-        Ok(count as f64 / seconds)
+        Ok(filled)
     }
 
     fn hybrid(&self, number: usize) -> Search {
@@ -164,23 +170,21 @@ impl Bench {
         Search::new(Query::dense(self.vectors.questions[number].clone())).limit(limit)
     }
 
-    async fn passes(&self, store: &SqliteVectors, search: impl Fn(usize) -> Search) -> Result<Vec<Duration>> {
-        let mut times = Vec::new();
+    async fn passes(&self, store: &SqliteVectors, search: impl Fn(usize) -> Search) -> Result<Tally> {
+        let mut times = Tally::default();
         // What it reads is in memory when it is timed.
         self.pass(store, &search).await?;
         for _ in 0..PASSES {
-            times.extend(self.pass(store, &search).await?);
+            times.add(self.pass(store, &search).await?);
         }
         Ok(times)
     }
 
-    async fn pass(&self, store: &SqliteVectors, search: impl Fn(usize) -> Search) -> Result<Vec<Duration>> {
-        let mut times = Vec::new();
+    async fn pass(&self, store: &SqliteVectors, search: impl Fn(usize) -> Search) -> Result<Tally> {
+        let mut times = Tally::default();
         for number in 0..self.questions.len() {
             let search = search(number);
-            let started = Instant::now();
-            let hits = one(store.search(COLLECTION, &search).await?)?;
-            times.push(started.elapsed());
+            let hits = one(times.one(store.search(COLLECTION, &search)).await?)?;
             ensure!(!hits.is_empty(), "nothing found for {}", self.questions[number]);
         }
         Ok(times)
@@ -211,10 +215,10 @@ impl Bench {
         Ok((without, more.get(more.len() / 2).copied().context("no pass was made")?))
     }
 
-    /// Searches a second when many ask at once.
-    async fn at_once(&self, store: &SqliteVectors) -> Result<f64> {
+    /// Searches when many ask at once.
+    async fn at_once(&self, store: &SqliteVectors) -> Result<Tally> {
         let searches: Arc<Vec<Search>> = Arc::new((0..QUESTIONS).map(|n| self.hybrid(n)).collect());
-        let started = Instant::now();
+        let (mut tally, stretch) = (Tally::default(), Stretch::begin()?);
         let tasks: Vec<_> = (0..AT_ONCE)
             .map(|task| {
                 let (store, searches) = (store.clone(), Arc::clone(&searches));
@@ -229,7 +233,8 @@ impl Bench {
         for task in tasks {
             task.await??;
         }
-        Ok((AT_ONCE * PASSES) as f64 / started.elapsed().as_secs_f64())
+        tally.end(&stretch, AT_ONCE * PASSES)?;
+        Ok(tally)
     }
 
     /// The share of the truly best that the dense leg finds.
@@ -273,6 +278,15 @@ fn tenth() -> Filter {
 
 fn one(lists: Vec<Vec<Hit>>) -> Result<Vec<Hit>> {
     lists.into_iter().next().context("one list of hits per query")
+}
+
+fn note(figures: &Figures, name: &str, times: &mut Tally) {
+    figures.note(&format!("{name}, median"), times.median(), "ms");
+    figures.note(&format!("{name}, p95"), times.quantile(0.95), "ms");
+}
+
+fn tell(tally: &mut Tally, op: &str, chunks: usize, concurrency: usize) {
+    tally.tell("hybrid", "arshai", &format!("{op}_{chunks}"), concurrency);
 }
 
 fn milliseconds(started: Instant) -> f64 {

@@ -1,6 +1,6 @@
 //! Ingestion of 100,000 chunks, then lexical search over them.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use arshai_core::{Filter, filter::Field, vector::VectorStore};
@@ -10,7 +10,8 @@ use serde_json::Map;
 
 use crate::{
     corpus::Corpus,
-    figure::{Figures, median, quantile},
+    figure::Figures,
+    tally::{Stretch, Tally},
 };
 
 pub(crate) const COLLECTION: &str = "default";
@@ -24,30 +25,34 @@ pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
     let store: Arc<dyn VectorStore> = Arc::new(file.vectors());
     let knowledge = KnowledgeBase::new(Arc::clone(&store), COLLECTION);
     let corpus = Corpus::new();
-    let (written, seconds) = fill(&knowledge, &corpus, CHUNKS).await?;
+    let (written, mut filled) = fill(&knowledge, &corpus, CHUNKS).await?;
     figures.note("chunks ingested", written as f64, "chunks");
-    figures.at_least("ingestion without embedding", written as f64 / seconds, 5_000.0, "chunks/s");
+    figures.at_least("ingestion without embedding", filled.per_second(), 5_000.0, "chunks/s");
+    filled.tell("ingest", "arshai", "chunks", 1);
 
     let questions = corpus.questions(&mut fastrand::Rng::with_seed(7), QUESTIONS);
     let all = ask(&knowledge, &questions, None).await?;
-    report(figures, "lexical search at 100,000 chunks", all);
+    report(figures, "lexical search at 100,000 chunks", "lexical_search", all);
     // One document in ten carries this mark.
     let tenth = Filter::eq(Field::metadata("tenth"), true);
     let filtered = ask(&knowledge, &questions, Some(tenth)).await?;
-    report(figures, "lexical search at 100,000 chunks, filter keeping 10 %", filtered);
+    let name = "lexical search at 100,000 chunks, filter keeping 10 %";
+    report(figures, name, "lexical_search_filtered", filtered);
     file.close().await?;
     Ok(())
 }
 
-fn report(figures: &mut Figures, name: &str, mut times: Times) {
-    figures.note(&format!("{name}, first pass, median"), median(&mut times.first), "ms");
-    figures.note(&format!("{name}, first pass, p95"), quantile(&mut times.first, 0.95), "ms");
-    figures.note(&format!("{name}, p95"), quantile(&mut times.warm, 0.95), "ms");
-    figures.at_most(&format!("{name}, median"), median(&mut times.warm), 10.0, "ms");
+fn report(figures: &mut Figures, name: &str, op: &str, mut times: Times) {
+    figures.note(&format!("{name}, first pass, median"), times.first.median(), "ms");
+    figures.note(&format!("{name}, first pass, p95"), times.first.quantile(0.95), "ms");
+    figures.note(&format!("{name}, p95"), times.warm.quantile(0.95), "ms");
+    figures.at_most(&format!("{name}, median"), times.warm.median(), 10.0, "ms");
+    times.first.tell("ingest", "arshai", &format!("{op}_first"), 1);
+    times.warm.tell("ingest", "arshai", op, 1);
 }
 
-/// Ingests documents of about ten chunks until there are `chunks`; what was written and the seconds it took.
-pub(crate) async fn fill(knowledge: &KnowledgeBase, corpus: &Corpus, chunks: u64) -> Result<(u64, f64)> {
+/// Ingests documents of about ten chunks until there are `chunks`; what was written, and what it took.
+pub(crate) async fn fill(knowledge: &KnowledgeBase, corpus: &Corpus, chunks: u64) -> Result<(u64, Tally)> {
     let mut rng = fastrand::Rng::with_seed(42);
     // A paragraph of 150 words is about 900 characters: one chunk.
     let documents: Vec<Document> = (0..chunks / 10)
@@ -57,31 +62,28 @@ pub(crate) async fn fill(knowledge: &KnowledgeBase, corpus: &Corpus, chunks: u64
             Document::new(format!("bench/{number}.txt"), text.join("\n\n")).with_metadata(metadata)
         })
         .collect();
-    let started = Instant::now();
+    let (mut filled, stretch) = (Tally::default(), Stretch::begin()?);
     let report = knowledge.ingest_documents(documents, &()).await?;
-    let seconds = started.elapsed().as_secs_f64();
+    filled.end(&stretch, usize::try_from(report.written)?)?;
     ensure!(report.is_complete(), "the ingest was not complete: {} failed", report.failed.len());
-    Ok((report.written, seconds))
+    Ok((report.written, filled))
 }
 
 struct Times {
-    first: Vec<std::time::Duration>,
-    warm: Vec<std::time::Duration>,
+    first: Tally,
+    warm: Tally,
 }
 
 async fn ask(knowledge: &KnowledgeBase, questions: &[String], filter: Option<Filter>) -> Result<Times> {
-    let mut times = Times { first: Vec::new(), warm: Vec::new() };
+    let mut times = Times { first: Tally::default(), warm: Tally::default() };
     let mut hits = 0;
     for pass in 0..=PASSES {
         for question in questions {
             let mut options = SearchOptions::default();
             options.mode = Some(Mode::Lexical);
             options.filter = filter.clone();
-            let started = Instant::now();
-            let found = knowledge.search(question, &options).await?;
-            let taken = started.elapsed();
-            hits += found.hits.len();
-            if pass == 0 { times.first.push(taken) } else { times.warm.push(taken) }
+            let times = if pass == 0 { &mut times.first } else { &mut times.warm };
+            hits += times.one(knowledge.search(question, &options)).await?.hits.len();
         }
     }
     ensure!(hits > questions.len() * PASSES * 4, "the questions found too little: {hits} hits");

@@ -1,17 +1,15 @@
 //! The embedder in this process: loading, one question, an ingest.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use arshai_core::embed::{Embedder as _, EmbedderExt as _, Input};
 use arshai_local::{MiniLmConfig, MiniLmEmbedder, Weights};
 
 use crate::{
-    figure::{Figures, median, quantile},
+    figure::Figures,
     measure::resident,
+    tally::{Stretch, Tally},
 };
 
 /// Each is one token of the model, so that a text of n words has n + 2 tokens.
@@ -28,43 +26,41 @@ const QUESTIONS: usize = 200;
 pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
     let weights = weights().await?;
     let before = resident().unwrap_or(f64::NAN);
-    let started = Instant::now();
-    let embedder = MiniLmEmbedder::open(weights.clone(), MiniLmConfig::default()).await?;
-    let mut loads = vec![started.elapsed()];
+    let mut loads = Tally::default();
+    let embedder = loads.one(MiniLmEmbedder::open(weights.clone(), MiniLmConfig::default())).await?;
     // Before further loads, whose freed memory the allocator may keep.
     let loaded = resident().unwrap_or(f64::NAN);
     for _ in 1..ROUNDS {
-        let started = Instant::now();
-        let another = MiniLmEmbedder::open(weights.clone(), MiniLmConfig::default()).await?;
-        loads.push(started.elapsed());
+        let another = loads.one(MiniLmEmbedder::open(weights.clone(), MiniLmConfig::default())).await?;
         another.close().await?;
     }
-    figures.at_most("model load, its hash checked", median(&mut loads), 200.0, "ms");
+    figures.at_most("model load, its hash checked", loads.median(), 200.0, "ms");
+    loads.tell("local", "arshai", "load", 1);
 
-    let mut questions = Vec::new();
+    let mut questions = Tally::default();
     for number in 0..QUESTIONS {
         let question = format!("How long does the {} keep what {} wrote?", word(number), word(number + 7));
-        let started = Instant::now();
-        embedder.embed_query(&question).await?;
-        questions.push(started.elapsed());
+        questions.one(embedder.embed_query(&question)).await?;
     }
-    figures.at_most("one question", median(&mut questions), 15.0, "ms");
-    figures.note("one question, p95", quantile(&mut questions, 0.95), "ms");
+    figures.at_most("one question", questions.median(), 15.0, "ms");
+    figures.note("one question, p95", questions.quantile(0.95), "ms");
+    questions.tell("local", "arshai", "embed_query", 1);
 
     let texts = mixed();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let mut rounds: Vec<Duration> = Vec::new();
+    let mut rounds = Tally::default();
     let mut tokens = 0;
     for _ in 0..ROUNDS {
-        let started = Instant::now();
+        let stretch = Stretch::begin()?;
         let batch = embedder.embed(&texts, Input::Document).await?;
-        rounds.push(started.elapsed());
+        rounds.end(&stretch, TEXTS)?;
         tokens = batch.tokens.context("the embedder counts tokens")?;
     }
     let speed = |milliseconds: f64| tokens as f64 / milliseconds * 1e3;
     figures.note("texts of one ingest", TEXTS as f64, "texts");
     figures.note("their tokens, without padding", tokens as f64, "tokens");
-    figures.at_least("embedding, lengths 8 to 256", speed(median(&mut rounds)), 6_000.0, "tokens/s");
+    figures.at_least("embedding, lengths 8 to 256", speed(rounds.median()), 6_000.0, "tokens/s");
+    rounds.tell("local", "arshai", "embed_documents", 1);
     figures.note("resident memory before loading", before, "MB");
     figures.note("resident memory with the model", loaded, "MB");
     figures.note("resident memory after the ingest", resident().unwrap_or(f64::NAN), "MB");

@@ -1,5 +1,6 @@
 //! Benchmarks. Those of [`FIGURES`] print the product's figures, each beside its target; the exit status says whether
-//! all were met. Those of [`CLIENTS`] measure operations under load and print lines of JSON: see [`measure`].
+//! all were met. Those of [`CLIENTS`] measure operations under load. Both print what they measured as lines of JSON:
+//! see [`measure`] and [`tally`].
 //!
 //! Started by `cargo xtask bench`, which also starts the servers.
 
@@ -22,6 +23,7 @@ mod openai;
 mod redis;
 mod retrieval;
 mod sqlite;
+mod tally;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -109,7 +109,8 @@ impl Bench {
         Ok((measured, done))
     }
 
-    fn print(&self, side: &str, op: &str, concurrency: usize, measured: &Measured) {
+    /// Prints a line of the contract.
+    pub(crate) fn print(&self, side: &str, op: &str, concurrency: usize, measured: &Measured) {
         println!("{}", measured.line(self.name, side, op, concurrency));
     }
 }
@@ -204,7 +205,7 @@ impl Started {
 }
 
 /// The CPU time that this process has used.
-fn cpu_time() -> Result<Duration> {
+pub(crate) fn cpu_time() -> Result<Duration> {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).context("asking for the CPU time")
 }
 

@@ -1,13 +1,14 @@
 //! `update_with` on SQLite against bare rusqlite doing the same transactions at the same durability.
 
-use std::time::Instant;
-
 use anyhow::{Context as _, Result, ensure};
 use arshai_core::memory::{Memory, MemoryKey, MemoryStoreExt as _};
 use arshai_sqlite::{SqliteConfig, SqliteFile};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use crate::figure::{Figures, median};
+use crate::{
+    figure::Figures,
+    tally::{Stretch, Tally},
+};
 
 /// Short rounds in turn: a disk whose speed drifts is the same for both sides of a round.
 const ROUNDS: usize = 101;
@@ -20,31 +21,34 @@ pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
     let store = file.memory();
     let key = MemoryKey::new("bench")?;
     let mut bare = Bare::open(&folder.path().join("bare.db"))?;
-    let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut ratios) = (Tally::default(), Tally::default(), Vec::new());
     for round in 0..=ROUNDS {
-        let started = Instant::now();
+        // The first round warms both up.
+        if round == 1 {
+            (ours, theirs) = (Tally::default(), Tally::default());
+        }
+        let stretch = Stretch::begin()?;
         for number in 0..UPDATES {
             let change = |_: Option<&Memory>| Ok(Memory::new(value(number)));
             store.update_with(&key, change).await?;
         }
-        let our_time = started.elapsed();
-        let started = Instant::now();
+        let our_time = ours.end(&stretch, UPDATES)?;
+        let stretch = Stretch::begin()?;
         for number in 0..UPDATES {
             bare.update(&key.stored(), value(number).as_bytes())?;
         }
-        let their_time = started.elapsed();
-        // The first round warms both up.
+        let their_time = theirs.end(&stretch, UPDATES)?;
         if round > 0 {
             ratios.push(their_time.as_secs_f64() / our_time.as_secs_f64());
-            ours.push(our_time);
-            theirs.push(their_time);
         }
     }
     ratios.sort_unstable_by(f64::total_cmp);
     let ratio = ratios.get(ROUNDS / 2).copied().context("no round was run")?;
-    figures.note("update_with, one at a time", UPDATES as f64 / median(&mut ours) * 1e3, "updates/s");
-    figures.note("bare rusqlite, one at a time", UPDATES as f64 / median(&mut theirs) * 1e3, "updates/s");
+    figures.note("update_with, one at a time", UPDATES as f64 / ours.median() * 1e3, "updates/s");
+    figures.note("bare rusqlite, one at a time", UPDATES as f64 / theirs.median() * 1e3, "updates/s");
     figures.at_least("update_with against bare rusqlite", ratio, 0.7, "×");
+    ours.tell("memory", "arshai", "update_with", 1);
+    theirs.tell("memory", "rusqlite", "update_with", 1);
     file.close().await?;
     Ok(())
 }

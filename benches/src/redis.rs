@@ -14,7 +14,8 @@ use arshai_redis::{RedisConfig, RedisMemory};
 use self::bare::Bare;
 use crate::{conversations::Conversations, measure::Bench};
 
-const CALLS: usize = 20_000;
+const CALLS: usize = 50_000;
+const TURNS: usize = 20_000;
 /// Conversations of the last measurement, each with a turn under way at any time.
 const MANY: usize = 1_000;
 const TURN: &str = "What does the contract say about the notice period, and where exactly does it say so?";
@@ -23,7 +24,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<()> {
     let url = bench.address("REDIS_URL")?;
     let config = RedisConfig::from_url(&url)?;
     for concurrency in bench.concurrencies(&[1, 256]) {
-        let calls = if concurrency == 1 { CALLS / 10 } else { CALLS };
+        let calls = if concurrency == 1 { CALLS / 25 } else { CALLS };
         for side in bench.sides(["arshai", "fred"]) {
             if side == "arshai" {
                 let store = Arc::new(RedisMemory::new(config.clone())?);
@@ -55,7 +56,7 @@ async fn many(bench: &Bench, config: &RedisConfig) -> Result<()> {
             Ok(())
         }
     };
-    bench.calls("arshai", "turn", MANY, CALLS, turn).await?;
+    bench.calls("arshai", "turn", MANY, TURNS, turn).await?;
     store.close().await?;
     Ok(())
 }

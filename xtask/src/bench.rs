@@ -2,17 +2,18 @@
 //!
 //! Figures have a target each and are printed as they come. Measurements are operations under load: each side does the
 //! same, in several rounds that alternate between the sides, on servers that are started here and stopped again. One
-//! line of JSON is printed for each, then a table with the ratios between the sides.
+//! line of JSON is printed for each measurement, also for those that figures are taken from, then a table with the ratios
+//! between the sides. `--against python` without names writes `docs/performance.md` from them.
 
 mod build;
 mod catalog;
 mod measurement;
+mod performance;
 mod rounds;
 mod table;
 mod target;
 
 use std::{
-    io,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -21,7 +22,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use self::catalog::Plan;
+use self::{
+    catalog::Plan,
+    measurement::{InRound, Measurement},
+};
 use crate::{
     process,
     services::{Folders, Lock, Provider},
@@ -31,9 +35,9 @@ use crate::{
 /// `cargo xtask bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The benchmarks; without any, all that need no server
+    /// The benchmarks; without any, all that need no server, or with --against all that have that side
     names: Vec<String>,
-    /// Measure this side as well, for the benchmarks that have it
+    /// Measure this side as well, for the benchmarks that have it; without names, write docs/performance.md from that
     #[arg(long, value_enum)]
     against: Option<Against>,
     /// As many operations at a time, instead of the usual numbers
@@ -59,7 +63,7 @@ pub(crate) enum Against {
 
 /// Builds the benchmarks in release and runs all of them, or those named. `build` times a build and is run only by name.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let plan = Plan::of(&options.names)?;
+    let plan = Plan::of(&options.names, options.against.is_some())?;
     ensure!(options.rounds > 0, "no round measures nothing");
     ensure!(options.concurrency.iter().all(|number| *number > 0), "a concurrency of 0 does nothing");
     if options.against.is_some() {
@@ -86,8 +90,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         measured.extend(rounds);
     }
     let lines = measurement::merged(&measured);
-    for line in &lines {
-        println!("{}", serde_json::to_string(line).context("encoding a measurement")?);
+    print_lines(&lines)?;
+    if options.against.is_some() && options.names.is_empty() {
+        performance::write(&measured, options.rounds)?;
     }
     if !options.json {
         print!("{}", table::of(&measured));
@@ -102,14 +107,28 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Runs the benchmarks that print figures; with `--json` nothing of that is a measurement, and it goes to the other output.
+fn print_lines(lines: &[Measurement]) -> Result<()> {
+    for line in lines {
+        println!("{}", serde_json::to_string(line).context("encoding a measurement")?);
+    }
+    Ok(())
+}
+
+/// Runs the benchmarks that print figures, and prints the measurements that these were taken from when they are over.
+/// With `--json` the figures, which are none themselves, go to the other output.
 fn figures(names: &[&str], program: &Path, json: bool) -> Result<()> {
     let mut command = Command::new(program);
     command.args(names).current_dir(workspace::root());
-    if json {
-        command.stdout(io::stderr());
-    }
-    process::run(command)
+    let mut measured = String::new();
+    let outcome = process::run_and_sort(command, |line| match line.starts_with('{') {
+        true => measured.extend([line, "\n"]),
+        false if json => eprintln!("{line}"),
+        false => println!("{line}"),
+    });
+    let of_one_run = |measurement| InRound { round: 0, measurement };
+    let all: Vec<InRound> = Measurement::all_in(&measured)?.into_iter().map(of_one_run).collect();
+    print_lines(&measurement::merged(&all))?;
+    outcome
 }
 
 /// The program of the benchmarks, built now.

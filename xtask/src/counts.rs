@@ -41,6 +41,12 @@ impl Counts {
         sum
     }
 
+    /// From the last such line: of one binary, whose tests may have printed others.
+    pub(crate) fn of_last_libtest<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+        let last = lines.into_iter().filter(|line| without_colour(line).starts_with("test result:")).last();
+        Self::of_libtest(last)
+    }
+
     /// The number of tests, when all there are ran and passed. A test that can be skipped silently is a defect.
     pub(crate) fn complete(self) -> Result<u64> {
         ensure!(self.failed == 0, "{} tests failed", self.failed);
@@ -103,6 +109,9 @@ mod tests {
         let run = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
                    test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
         assert_eq!(Counts::of_libtest(run.lines()), Counts { passed: 7, failed: 2, skipped: 1 });
+        // One binary has one result; what stands before it, a test of it printed.
+        assert_eq!(Counts::of_last_libtest(run.lines()), Counts { passed: 4, failed: 2, skipped: 1 });
+        assert_eq!(Counts::of_last_libtest(["running 1 test"]), Counts::default());
     }
 
     #[test]

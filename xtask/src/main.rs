@@ -5,7 +5,9 @@ mod bench;
 mod ci;
 mod codegen;
 mod counts;
+mod features;
 mod integration;
+mod machine;
 mod process;
 mod public_types;
 mod readme;
@@ -42,6 +44,8 @@ enum Command {
     Tidy,
     /// Build the benchmarks in release and run them, all or those named
     Bench(bench::Options),
+    /// Measure what each feature of the crate arshai costs to compile, and write docs/features.md
+    Features(features::Options),
     /// Write the Milvus messages of proto/ as Rust
     Codegen {
         /// Only fail when what is checked in differs
@@ -82,6 +86,7 @@ fn run(command: Command) -> Result<()> {
         Command::Integration(options) => integration::run(&options).map(drop),
         Command::Tidy => tidy::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::Features(options) => features::run(&options),
         Command::Codegen { check } => codegen::run(check),
         Command::Services(command) => services::run(&command),
         Command::Readme { check: true } => readme::check(),

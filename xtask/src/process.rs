@@ -91,6 +91,21 @@ pub(crate) fn read(mut command: Command) -> Result<Vec<u8>> {
     }
 }
 
+/// Runs a command and gives each line of its standard output to `take` as it comes.
+pub(crate) fn run_and_sort(mut command: Command, mut take: impl FnMut(&str)) -> Result<()> {
+    let line = shown(&command);
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("starting `{line}`"))?;
+    let pipe = child.stdout.take().context("the output of the command was not read")?;
+    for line in BufReader::new(pipe).lines() {
+        take(&line.context("reading what a command prints")?);
+    }
+    let status = child.wait().with_context(|| format!("waiting for `{line}`"))?;
+    match status.success() {
+        true => Ok(()),
+        false => bail!("`{line}` failed ({status})"),
+    }
+}
+
 fn copy_lines(from: impl std::io::Read, mut to: impl std::io::Write) -> Result<Vec<String>> {
     let mut from = BufReader::new(from);
     let mut lines = Vec::new();

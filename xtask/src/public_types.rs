@@ -25,7 +25,7 @@ pub(crate) fn check() -> Result<()> {
     // The JSON is not stable yet; a compiler whose form differs fails below, by name.
     command.env("RUSTC_BOOTSTRAP", "1");
     process::run(command)?;
-    let path = workspace::root().join("target/doc/arshai_core.json");
+    let path = workspace::target().join("doc/arshai_core.json");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let foreign = foreign(&serde_json::from_str(&text)?)?;
     println!("types of other crates in arshai-core's signatures: {}", Vec::from_iter(&foreign).len());
@@ -58,21 +58,36 @@ fn foreign(doc: &Value) -> Result<BTreeSet<String>> {
         }
     }
     ensure!(!ids.is_empty(), "rustdoc's JSON names no type at all: its form has changed");
-    let path_of = |id: &String| {
-        let summary = paths.get(id)?;
-        let foreign = summary.get("crate_id")? != &Value::from(0);
-        let parts: Vec<&str> = summary.get("path")?.as_array()?.iter().filter_map(Value::as_str).collect();
-        foreign.then(|| parts.join("::"))
-    };
-    Ok(ids.iter().filter_map(path_of).collect())
+    let mut foreign = BTreeSet::new();
+    for id in &ids {
+        let is_local = |item: &Value| item.get("crate_id") == Some(&Value::from(0));
+        match paths.get(id) {
+            Some(summary) if is_local(summary) => {}
+            Some(summary) => drop(foreign.insert(path(summary).with_context(|| nameless(id))?)),
+            // What is not listed by its path is an item of ours that has none, such as an associated one.
+            None => ensure!(index.get(id).is_some_and(is_local), nameless(id)),
+        }
+    }
+    Ok(foreign)
 }
 
-/// The ids of all types and traits in a signature.
+fn nameless(id: &str) -> String {
+    format!("a signature names the item {id}, of which rustdoc's JSON does not say what it is")
+}
+
+fn path(summary: &Value) -> Option<String> {
+    let parts: Option<Vec<&str>> = summary.get("path")?.as_array()?.iter().map(Value::as_str).collect();
+    parts.filter(|parts| !parts.is_empty()).map(|parts| parts.join("::"))
+}
+
+/// The ids of all types and traits in a signature, and of what a `use` passes on.
 fn named(value: &Value, ids: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
-            for name in ["resolved_path", "trait"] {
-                if let Some(id) = fields.get(name).and_then(|path| path.get("id")) {
+            for name in ["resolved_path", "trait", "use"] {
+                // A `use` of a primitive type has no id.
+                if let Some(id) = fields.get(name).and_then(|path| path.get("id")).filter(|id| !id.is_null())
+                {
                     ids.insert(id.to_string());
                 }
             }
@@ -109,5 +124,17 @@ mod tests {
                 && is_allowed("bytes::bytes::Bytes")
         );
         assert!(foreign(&json!({ "index": {}, "paths": {} })).is_err());
+    }
+
+    #[test]
+    fn what_a_use_passes_on_is_found_and_an_item_without_a_name_is_refused() {
+        let passed_on = |paths: Value| {
+            let item = json!({ "source": "fred::Client", "name": "Client", "id": 7, "is_glob": false });
+            foreign(&json!({ "index": { "1": { "crate_id": 0, "inner": { "use": item } } }, "paths": paths }))
+        };
+        let known = passed_on(json!({ "7": { "crate_id": 5, "path": ["fred", "Client"] } }));
+        assert_eq!(known.unwrap(), BTreeSet::from(["fred::Client".to_owned()]));
+        assert!(passed_on(json!({})).unwrap_err().to_string().contains("names the item 7"));
+        assert!(passed_on(json!({ "7": { "crate_id": 5 } })).is_err());
     }
 }

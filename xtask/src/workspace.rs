@@ -14,6 +14,12 @@ pub(crate) fn root() -> PathBuf {
     own.parent().map_or_else(|| own.clone(), Path::to_path_buf)
 }
 
+/// The folder that cargo builds in.
+pub(crate) fn target() -> PathBuf {
+    let named = env::var_os("CARGO_TARGET_DIR").map(|folder| root().join(folder));
+    named.unwrap_or_else(|| root().join("target"))
+}
+
 /// Every file below `root` whose name ends with one of `endings`, sorted; build output and hidden folders are left out.
 pub(crate) fn files(root: &Path, endings: &[&str]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();

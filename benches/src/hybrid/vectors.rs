@@ -1,21 +1,13 @@
 //! Vectors for 100,000 chunks: the first 10,000 embedded for real, the others mixed from them.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use arshai_core::embed::{Embedder as _, EmbedderExt as _};
 use arshai_local::MiniLmEmbedder;
 use fastrand::Rng;
 
-use crate::{
-    corpus::Corpus,
-    figure::{Figures, median},
-    local,
-};
+use crate::{corpus::Corpus, figure::Figures, local, tally::Tally};
 
 pub(super) const DIMENSION: usize = 384;
 pub(super) const EMBEDDED: usize = 10_000;
@@ -48,13 +40,12 @@ impl Vectors {
     pub(super) async fn load(figures: &Figures, texts: &[String], questions: &[String]) -> Result<Self> {
         let embedder = local::embedder().await?;
         let mut asked = Vec::new();
-        let mut times: Vec<Duration> = Vec::new();
+        let mut times = Tally::default();
         for question in questions {
-            let started = Instant::now();
-            asked.push(embedder.embed_query(question).await?);
-            times.push(started.elapsed());
+            asked.push(times.one(embedder.embed_query(question)).await?);
         }
-        figures.note("embedding one question, median", median(&mut times), "ms");
+        figures.note("embedding one question, median", times.median(), "ms");
+        times.tell("hybrid", "arshai", "embed_query", 1);
         let name: String =
             embedder.id().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let cached = local::target()?.join(format!("hybrid-{VERSION}-{SEED}-{EMBEDDED}-{name}.f32"));

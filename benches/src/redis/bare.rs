@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use fred::{
     bytes::Bytes,
     clients::Pool,
-    interfaces::ClientLike as _,
+    interfaces::{ClientLike as _, KeysInterface as _},
     types::{
         Builder, ClusterHash, CustomCommand, Value,
         config::{Config, TcpConfig},
@@ -102,8 +102,7 @@ impl Bare {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        let get = CustomCommand::new_static("GET", ClusterHash::FirstKey, false);
-        Ok(self.pool.custom(get, vec![key]).await?)
+        Ok(self.pool.get(key).await?)
     }
 
     /// The value that is there instead, when it is another one than `old`.
@@ -153,7 +152,7 @@ impl Bare {
                     arshai: Extra::default(),
                 },
             };
-            next.data.working_memory = text(number);
+            text(number).clone_into(&mut next.data.working_memory);
             now.clone_into(&mut next.last_update);
             let operations = &mut next.arshai.operations;
             operations.push(format!("{:032x}", fastrand::u128(..)));
@@ -178,9 +177,6 @@ fn key(number: usize) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut out, byte| {
-        let _infallible = write!(out, "{byte:02x}");
-        out
-    })
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -16,7 +16,7 @@ use arshai_core::{
 };
 use arshai_kb_tool::{Document, KnowledgeBase, Mode, SearchHit, SearchOptions};
 
-use crate::{figure::Figures, local};
+use crate::{figure::Figures, local, tally::Tally};
 use quality::{DEPTH, Quality};
 
 /// Constants k of reciprocal rank fusion, and weights of the meaning when that of the words is 1, that are tried.
@@ -55,7 +55,10 @@ pub(crate) async fn run(figures: &mut Figures) -> Result<()> {
     for (k, weight) in TRIED {
         let fusion = Fusion::Rrf { k, weights: vec![1.0, weight] };
         let options = SearchOptions::default().with_mode(Mode::Hybrid).with_fusion(fusion);
-        println!("| {k} | {weight} | {}", measure(&knowledge, &manuals, options).await?);
+        println!(
+            "| {k} | {weight} | {}",
+            measure(&knowledge, &manuals, options, &mut Tally::default()).await?
+        );
     }
     table(&knowledge, &manuals).await?;
 
@@ -92,21 +95,32 @@ async fn ingest(set: &Set, embedder: &Arc<dyn Embedder>) -> Result<KnowledgeBase
 /// Prints and returns the quality of the three modes.
 async fn table(knowledge: &KnowledgeBase, set: &Set) -> Result<[Quality; 3]> {
     println!("| {} | recall@10 | MRR@10 | nDCG@10 |\n|---|---|---|---|", set.name);
-    let mut all = [Quality::default(); 3];
+    let (mut all, mut told) = ([Quality::default(); 3], Vec::new());
     for (quality, mode) in all.iter_mut().zip([Mode::Lexical, Mode::Dense, Mode::Hybrid]) {
-        *quality = measure(knowledge, set, SearchOptions::default().with_mode(mode)).await?;
+        let mut times = Tally::default();
+        *quality = measure(knowledge, set, SearchOptions::default().with_mode(mode), &mut times).await?;
         println!("| {mode} | {quality}");
+        told.push((mode, times));
     }
     println!();
+    // After the table, which they would cut in two.
+    for (mode, mut times) in told {
+        times.tell("retrieval", "arshai", &format!("search_{mode}_{}", set.name.replace(' ', "_")), 1);
+    }
     Ok(all)
 }
 
-async fn measure(knowledge: &KnowledgeBase, set: &Set, options: SearchOptions) -> Result<Quality> {
+async fn measure(
+    knowledge: &KnowledgeBase,
+    set: &Set,
+    options: SearchOptions,
+    times: &mut Tally,
+) -> Result<Quality> {
     // Several chunks of one place count once.
     let options = options.with_limit(5 * DEPTH);
     let mut ranks = Vec::with_capacity(set.questions.len());
     for question in &set.questions {
-        let found = knowledge.search(&question.text, &options).await?;
+        let found = times.one(knowledge.search(&question.text, &options)).await?;
         let mut seen = HashSet::new();
         let mut places = found.hits.iter().map(set.place).filter(|place| seen.insert(place.clone()));
         ranks.push(places.position(|place| place == question.place));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arshai::{
-    Config,
+    Config, Origin,
     registry::{Address, Registry},
 };
 use arshai_core::{
@@ -78,34 +78,47 @@ impl Backends {
     /// The knowledge base of the chosen collection, with the embedder when the command needs it.
     pub(crate) async fn knowledge(&self, need: Need) -> Outcome<Knowledge> {
         let embedder = Choice::of(&self.config)?;
-        CollectionSpec::new(self.config.collection()).validate().map_err(as_usage("--collection"))?;
-        let base = KnowledgeBase::new(self.store().await?, self.config.collection());
+        CollectionSpec::new(self.config.collection()).validate().map_err(as_usage(label(
+            &self.config,
+            "--collection",
+            "ARSHAI_COLLECTION",
+        )))?;
+        let in_flight = self.config.settings().concurrency(KnowledgeBase::IN_FLIGHT);
+        let base = KnowledgeBase::new(self.store().await?, self.config.collection())
+            .with_batch(KnowledgeBase::BATCH, in_flight);
         let (base, told) = embedder.give_to(base, need, &self.config, self.printer).await?;
         Ok(Knowledge { base, told })
     }
 
     pub(crate) async fn store(&self) -> Outcome<Arc<dyn VectorStore>> {
+        let label = label(&self.config, "--store", "ARSHAI_STORE");
         let address = self.config.store_address().map_err(wrong_setting_or)?;
-        let address = known(&self.config.backends().stores, &address, "--store")?;
+        let address = known(&self.config.backends().stores, &address, label)?;
         if ["memory", "in_memory"].contains(&address.name().as_str()) {
-            return Err(usage("--store memory:// would forget the documents at once; use sqlite://PATH"));
+            return Err(usage(format!(
+                "{label} memory:// would forget the documents at once; use sqlite://PATH"
+            )));
         }
-        let store = self.config.backends().stores.open_address(address).await.map_err(wrong_setting_or)?;
+        let store = self.config.store().await.map_err(wrong_setting_or)?;
         self.opened.lock().await.stores.push(Arc::clone(&store));
         Ok(store)
     }
 
     pub(crate) async fn memory(&self) -> Outcome<Arc<dyn MemoryStore>> {
         let address = self.config.memory_address().map_err(wrong_setting_or)?;
-        let address = known(&self.config.backends().memories, &address, "--memory")?;
-        let memory = self.config.backends().memories.open_address(address).await.map_err(wrong_setting_or)?;
+        known(&self.config.backends().memories, &address, label(&self.config, "--memory", "ARSHAI_MEMORY"))?;
+        let memory = self.config.memory().await.map_err(wrong_setting_or)?;
         self.opened.lock().await.memories.push(Arc::clone(&memory));
         Ok(memory)
     }
 
     pub(crate) async fn model(&self) -> Outcome<Arc<dyn ChatModel>> {
-        let address = known(&self.config.backends().models, self.config.model_address(), "--model")?;
-        let model = self.config.backends().models.open_address(address).await.map_err(wrong_setting_or)?;
+        known(
+            &self.config.backends().models,
+            self.config.model_address(),
+            label(&self.config, "--model", "ARSHAI_MODEL"),
+        )?;
+        let model = self.config.model().await.map_err(wrong_setting_or)?;
         self.opened.lock().await.models.push(Arc::clone(&model));
         Ok(model)
     }
@@ -126,26 +139,33 @@ impl Backends {
     }
 }
 
+/// What a wrong value is blamed on: the variable, when it is the one that was set.
+pub(crate) fn label(config: &Config, flag: &'static str, variable: &'static str) -> &'static str {
+    match config.origin(variable) {
+        Origin::Environment => variable,
+        Origin::Default | Origin::Explicit => flag,
+    }
+}
+
 /// The address, when somebody takes it.
 pub(crate) fn known<T: ?Sized>(
     registry: &Registry<T>,
     address: &str,
-    flag: &'static str,
+    label: &'static str,
 ) -> Outcome<Address> {
-    let address = Address::new(address).map_err(as_usage(flag))?;
+    let address = Address::new(address).map_err(as_usage(label))?;
     match registry.refusal(&address) {
         None => Ok(address),
-        Some(refusal) => Err(as_usage(flag)(refusal)),
+        Some(refusal) => Err(as_usage(label)(refusal)),
     }
 }
 
 /// Every user of a machine can read the arguments of its programs.
 fn without_credentials<'a>(address: &'a str, flag: &str, variable: &str) -> Outcome<&'a str> {
-    let authority = address.split_once("://").map_or("", |(scheme, rest)| match scheme {
-        "sqlite" | "memory" => "",
-        _ => rest.split('?').next().unwrap_or_default(),
-    });
-    match authority.contains('@') {
+    let is_file = Address::new(address).is_ok_and(|address| address.name() == "sqlite");
+    let lower = address.to_ascii_lowercase();
+    let holds = address.contains('@') || ["password=", "token="].iter().any(|query| lower.contains(query));
+    match holds && !is_file {
         false => Ok(address),
         true => Err(usage(format!(
             "{flag} holds credentials, which every user of this machine can read in the process list; put the URL into \
@@ -177,12 +197,21 @@ mod tests {
 
     #[test]
     fn a_password_is_never_repeated() {
-        for address in ["redis://:hunter2@host", "foo://u:hunter2@host", "redis://u:hun/hunter2@host"] {
+        for address in [
+            "redis://:hunter2@host",
+            "foo://u:hunter2@host",
+            "redis://u:hun/hunter2@host",
+            "redis://u:hun?hunter2@host",
+            "redis:u:hunter2@host",
+            "redis-sentinel://host?sentinelServiceName=m&sentinelPassword=hunter2",
+        ] {
             let failure = without_credentials(address, "--memory", "ARSHAI_MEMORY").unwrap_err();
             assert_eq!(failure.exit_status(), 2);
             assert!(!failure.to_text().unwrap().contains("hunter2"));
         }
-        assert!(without_credentials("sqlite:///a@b/c.db", "--memory", "ARSHAI_MEMORY").is_ok());
+        for address in ["sqlite:///a@b/c.db", "sqlite:a@b.db", "redis://host:1/2", "in_memory"] {
+            assert!(without_credentials(address, "--memory", "ARSHAI_MEMORY").is_ok(), "{address}");
+        }
     }
 
     #[test]
@@ -190,5 +219,24 @@ mod tests {
         let stores = arshai::Backends::built_in().stores;
         let text = known(&stores, "postgres://hunter2", "--store").unwrap_err().to_text().unwrap();
         assert!(text.contains("--store") && text.contains("known") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn batches_are_written_one_at_a_time_when_async_operations_are_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let config =
+            Config::from_env().unwrap().with_data(folder.path()).with_store("sqlite").with_embedder("none");
+        let mut off = config.settings().clone();
+        off.enable_async_operations = false;
+        for (config, in_flight) in
+            [(config.clone(), "in_flight: 4"), (config.with_settings(off), "in_flight: 1")]
+        {
+            let printer = Printer { json: false, verbose: false };
+            let backends = Backends { config, names_collection: false, printer, opened: Mutex::default() };
+            let base = backends.knowledge(Need::Write).await.unwrap().base;
+            assert!(format!("{base:?}").contains(in_flight), "{base:?}");
+            backends.close().await.unwrap();
+        }
     }
 }

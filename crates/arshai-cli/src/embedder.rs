@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use arshai::{Config, registry::Address};
+use arshai::Config;
 use arshai_core::{Error, ErrorKind, embed::Embedder, vector::Collection};
 use arshai_kb_tool::{KnowledgeBase, Mode};
 
 use crate::{
-    backends::{known, wrong_setting_or},
+    backends::{known, label, wrong_setting_or},
     failure::Outcome,
     local,
     output::Printer,
@@ -38,16 +38,18 @@ pub(crate) enum Choice {
         named: bool,
     },
     /// Another one, always by name.
-    Other(Address),
+    Other,
 }
 
 impl Choice {
     pub(crate) fn of(config: &Config) -> Outcome<Self> {
         let Some(address) = config.embedder_address() else { return Ok(Self::Nobody) };
-        let address = known(&config.backends().embedders, address, "--embedder")?;
+        let address =
+            known(&config.backends().embedders, address, label(config, "--embedder", "ARSHAI_EMBEDDER"))?;
         match address.name().as_str() {
-            "local" => Ok(Self::Local { named: config.names_embedder() }),
-            _ => Ok(Self::Other(address)),
+            // What stands behind the name is for the registry to refuse.
+            "local" if address.argument().is_none() => Ok(Self::Local { named: config.names_embedder() }),
+            _ => Ok(Self::Other),
         }
     }
 
@@ -63,7 +65,7 @@ impl Choice {
         let named = match &self {
             Self::Nobody => return Ok((base, false)),
             Self::Local { named } => *named,
-            Self::Other(_) => true,
+            Self::Other => true,
         };
         if matches!(need, Need::Search(Some(Mode::Lexical))) {
             return Ok((base, false));
@@ -79,7 +81,11 @@ impl Choice {
             }
         }
         let opened = match self {
-            Self::Other(address) => config.backends().embedders.open_address(address).await,
+            Self::Other => match config.embedder().await {
+                Ok(Some(embedder)) => Ok(embedder),
+                Ok(None) => return Ok((base, false)),
+                Err(error) => Err(error),
+            },
             _ => local::open(printer, named || need.insists()).await,
         };
         match opened {

@@ -11,6 +11,7 @@ mod progress;
 
 use std::process::ExitCode;
 
+use arshai::Config;
 use clap::Parser as _;
 
 use args::{Cli, Command};
@@ -24,7 +25,10 @@ fn main() -> ExitCode {
         Err(error) => return usage_error(&error),
     };
     let printer = Printer { json: cli.global.json, verbose: cli.global.verbose > 0 };
-    log_to_stderr(cli.global.verbose);
+    if let Err(failure) = log_to_stderr(cli.global.verbose) {
+        printer.failure(&failure);
+        return ExitCode::from(failure.exit_status());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.map_err(Failure::from).and_then(|runtime| {
         let outcome = runtime.block_on(run(&cli, printer));
@@ -53,8 +57,8 @@ async fn run(cli: &Cli, printer: Printer) -> Outcome {
             Command::Model(args) => command::model(args, printer).await,
             Command::Export(args) => command::export(args, &backends, printer).await,
             Command::Import(args) => command::import(args, &backends, printer).await,
-            Command::Transcribe(args) => command::transcribe(args, printer).await,
-            Command::Speak(args) => command::speak(args, printer).await,
+            Command::Transcribe(args) => command::transcribe(args, &backends, printer).await,
+            Command::Speak(args) => command::speak(args, &backends, printer).await,
             Command::Config => command::config(&backends, printer),
         }
     };
@@ -79,13 +83,21 @@ fn usage_error(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-fn log_to_stderr(verbose: u8) {
+fn log_to_stderr(verbose: u8) -> Outcome {
     let default = match verbose {
-        0 => "error",
+        // A model that its vendor retires soon is worth a line to everybody.
+        0 => "error,arshai_speech=warn",
         1 => "warn,arshai=info",
         _ => "debug",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ARSHAI_LOG")
-        .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new(default));
+    let variable = Config::LOG;
+    let chosen = variable.read().map_err(backends::wrong_setting_or)?;
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(chosen.as_deref().unwrap_or(default)).map_err(|error| {
+            let refused =
+                variable.refused(chosen.as_deref().unwrap_or_default(), "such as debug or warn,arshai=debug");
+            backends::wrong_setting_or(refused.with_source(error))
+        })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    Ok(())
 }

@@ -62,6 +62,20 @@ impl Deadline {
         CURRENT.scope(deadline, future).await
     }
 
+    /// Runs `work`, which waits on this thread, with this deadline as the current one (never later than an outer one).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use arshai_core::Deadline;
+    ///
+    /// let left = Deadline::after(Duration::from_secs(5)).scope_blocking(|| Deadline::current().map(Deadline::remaining));
+    /// assert!(left.is_some_and(|left| left <= Duration::from_secs(5)));
+    /// ```
+    pub fn scope_blocking<T>(self, work: impl FnOnce() -> T) -> T {
+        let deadline = Self::current().map_or(self, |outer| outer.min(self));
+        CURRENT.sync_scope(deadline, work)
+    }
+
     /// Runs `future` and cuts it off at this deadline.
     ///
     /// # Errors

@@ -23,7 +23,10 @@
 
 use std::{collections::BTreeSet, fmt, pin::Pin, sync::Arc};
 
-use crate::{Error, ErrorKind, Result, config::Secret};
+use crate::{
+    Error, ErrorKind, Result,
+    config::{Secret, Settings},
+};
 
 type Opening<T> = Pin<Box<dyn Future<Output = Result<Arc<T>>> + Send>>;
 
@@ -34,6 +37,7 @@ pub struct Address {
     whole: Secret,
     name_length: usize,
     is_url: bool,
+    settings: Option<Settings>,
 }
 
 impl Address {
@@ -55,7 +59,23 @@ impl Address {
                 "an address names a provider or is a URL; this one is empty",
             ));
         }
-        Ok(Self { whole: Secret::new(whole), name_length, is_url })
+        Ok(Self { whole: Secret::new(whole), name_length, is_url, settings: None })
+    }
+
+    /// The same, to be opened with these settings instead of those of the environment.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = Some(settings);
+        self
+    }
+
+    /// The settings to open it with: those given, else [`Settings::from_env`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::from_env`].
+    pub fn settings(&self) -> Result<Settings> {
+        self.settings.clone().map_or_else(Settings::from_env, Ok)
     }
 
     /// The provider's name or the URL's scheme, in lower case.
@@ -72,6 +92,23 @@ impl Address {
     /// The whole URL, which may hold a password; `None` for a name.
     pub fn url(&self) -> Option<&str> {
         self.is_url.then(|| self.whole.expose())
+    }
+
+    /// For a provider that understands nothing behind its name or scheme: what is not understood is not ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] when something stands there.
+    pub fn refuse_argument(&self) -> Result<()> {
+        let behind_scheme = self.url().and_then(|url| url.split_once("://")).map(|(_, rest)| rest);
+        match self.argument().or(behind_scheme).unwrap_or_default() {
+            "" => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::Config,
+                "what stands behind the provider's name is not understood: write the name alone, or a whole URL",
+            )
+            .with_context("given", self)),
+        }
     }
 }
 
@@ -110,17 +147,17 @@ impl<T: ?Sized> Provider<T> {
         }
     }
 
-    /// The same under names, such as `redis`.
+    /// The same under names, such as `redis`, in any case.
     #[must_use]
     pub fn with_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.names.extend(names.into_iter().map(Into::into));
+        self.names.extend(names.into_iter().map(|name| name.into().to_ascii_lowercase()));
         self
     }
 
-    /// The same for the URLs with these schemes, such as `rediss`.
+    /// The same for the URLs with these schemes, such as `rediss`, in any case.
     #[must_use]
     pub fn with_schemes<S: Into<String>>(mut self, schemes: impl IntoIterator<Item = S>) -> Self {
-        self.schemes.extend(schemes.into_iter().map(Into::into));
+        self.schemes.extend(schemes.into_iter().map(|scheme| scheme.into().to_ascii_lowercase()));
         self
     }
 
@@ -183,7 +220,8 @@ impl<T: ?Sized> Registry<T> {
         names: impl IntoIterator<Item = S>,
         feature: &'static str,
     ) {
-        self.absent.push(Absent { names: names.into_iter().map(Into::into).collect(), feature });
+        let names = names.into_iter().map(|name| name.into().to_ascii_lowercase()).collect();
+        self.absent.push(Absent { names, feature });
     }
 
     /// Every name, and every scheme with `://` behind it, in alphabetical order.
@@ -200,6 +238,10 @@ impl<T: ?Sized> Registry<T> {
     ///
     /// [`ErrorKind::NotFound`] for a name nobody has, listing those that are known; [`ErrorKind::Unsupported`] naming
     /// the Cargo feature that would add it; else what opening it gives.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing open.
     pub async fn open(&self, address: &str) -> Result<Arc<T>> {
         self.open_address(Address::new(address)?).await
     }
@@ -207,6 +249,10 @@ impl<T: ?Sized> Registry<T> {
     /// Opens what `address` names.
     ///
     /// # Errors
+    ///
+    /// As [`Registry::open`].
+    ///
+    /// # Cancel safety
     ///
     /// As [`Registry::open`].
     pub async fn open_address(&self, address: Address) -> Result<Arc<T>> {
@@ -222,22 +268,34 @@ impl<T: ?Sized> Registry<T> {
         (!taken).then(|| self.refuse(address))
     }
 
+    /// The same of an address that was not read yet.
+    pub fn refused(&self, address: &str) -> Option<Error> {
+        match Address::new(address) {
+            Ok(address) => self.refusal(&address),
+            Err(error) => Some(error),
+        }
+    }
+
     fn refuse(&self, address: &Address) -> Error {
         let name = address.name();
-        match self.absent.iter().find(|absent| absent.names.contains(&name)) {
-            Some(Absent { feature, .. }) => Error::unsupported(format!(
+        if let Some(Absent { feature, .. }) = self.absent.iter().find(|absent| absent.names.contains(&name)) {
+            return Error::unsupported(format!(
                 "the {} {address} needs the Cargo feature `{feature}`, which this program was built without",
                 self.kind
-            )),
-            None => Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "the {} {address} is not known; known: {}",
-                    self.kind,
-                    Vec::from_iter(self.known()).join(", ")
-                ),
-            ),
+            ));
         }
+        // The scheme without its slashes, or a name with them.
+        let takes = |providers: fn(&Provider<T>) -> &Vec<String>| {
+            self.providers.iter().any(|provider| providers(provider).contains(&name))
+        };
+        let hint = match address.is_url {
+            false if takes(|provider| &provider.schemes) => format!("; did you mean {name}://…?"),
+            true if takes(|provider| &provider.names) => format!("; did you mean {name}?"),
+            _ => String::new(),
+        };
+        let known = Vec::from_iter(self.known()).join(", ");
+        let kind = self.kind;
+        Error::new(ErrorKind::NotFound, format!("the {kind} {address} is not known; known: {known}{hint}"))
     }
 }
 
@@ -257,7 +315,7 @@ mod tests {
                 .with_schemes(["greet"]),
             );
         }
-        registry.note_absent(["bye"], "farewell");
+        registry.note_absent(["Bye"], "farewell");
         registry
     }
 
@@ -294,5 +352,39 @@ mod tests {
         assert!(
             registry.refusal(&address).is_some() && registry.refusal(&Address::new("hi").unwrap()).is_none()
         );
+    }
+
+    #[tokio::test]
+    async fn names_are_found_in_any_case_and_a_forgotten_slash_is_told() {
+        let mut registry = greetings();
+        registry.register(
+            Provider::new(|_| async { Ok(Arc::from("shouted")) }).with_names(["HEY"]).with_schemes(["HEY-S"]),
+        );
+        for address in ["hey", "Hey", "hey-s://x"] {
+            assert_eq!(&*registry.open(address).await.unwrap(), "shouted", "{address}");
+        }
+        let error = registry.open("greet").await.unwrap_err();
+        assert!(error.to_string().contains("greet://…?"), "{error}");
+        let error = registry.open("hi://there").await.unwrap_err();
+        assert!(error.to_string().contains("did you mean hi?"), "{error}");
+    }
+
+    #[test]
+    fn what_a_provider_does_not_understand_is_refused_and_not_repeated() {
+        for address in ["redis:prod:6379", "redis:u:hunter2@h", "memory://hunter2"] {
+            let error = Address::new(address).unwrap().refuse_argument().unwrap_err();
+            assert!(error.kind() == ErrorKind::Config && !error.to_string().contains("hunter2"), "{error}");
+        }
+        for address in ["redis", "redis: ", "memory://"] {
+            Address::new(address).unwrap().refuse_argument().unwrap();
+        }
+    }
+
+    #[test]
+    fn given_settings_beat_those_of_the_environment() {
+        let settings = Settings { redis_max_connections: 7_777, ..Settings::default() };
+        let address = Address::new("redis").unwrap();
+        assert_ne!(address.settings().unwrap(), settings);
+        assert_eq!(address.with_settings(settings.clone()).settings().unwrap(), settings);
     }
 }

@@ -8,8 +8,11 @@ use crate::ExtractiveModel;
 
 /// The extractive model, as `extractive`.
 pub fn model_provider() -> Provider<dyn ChatModel> {
-    Provider::new(|_address| async { Ok(Arc::new(ExtractiveModel::new()) as Arc<dyn ChatModel>) })
-        .with_names(["extractive"])
+    Provider::new(|address| async move {
+        address.refuse_argument()?;
+        Ok(Arc::new(ExtractiveModel::new()) as Arc<dyn ChatModel>)
+    })
+    .with_names(["extractive"])
 }
 
 /// The embedder, as `local`. Its files are fetched when they are not there.
@@ -19,7 +22,8 @@ pub fn embedder_provider() -> Provider<dyn arshai_core::embed::Embedder> {
 
     use crate::{MiniLmConfig, MiniLmEmbedder, Weights};
 
-    Provider::new(|_address| async {
+    Provider::new(|address| async move {
+        address.refuse_argument()?;
         let weights =
             match Weights::find()? {
                 Some(weights) => weights,
@@ -30,4 +34,25 @@ pub fn embedder_provider() -> Provider<dyn arshai_core::embed::Embedder> {
         Ok(Arc::new(MiniLmEmbedder::open(weights, MiniLmConfig::default()).await?) as Arc<dyn Embedder>)
     })
     .with_names(["local"])
+}
+
+#[cfg(test)]
+mod tests {
+    use arshai_core::{ErrorKind, registry::Registry};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_model_that_is_not_offered_is_refused_and_not_passed_over() {
+        let mut models = Registry::new("chat model");
+        models.register(model_provider());
+        models.open("extractive").await.unwrap();
+        assert_eq!(models.open("extractive:large").await.unwrap_err().kind(), ErrorKind::Config);
+        #[cfg(feature = "minilm")]
+        {
+            let mut embedders = Registry::new("embedder");
+            embedders.register(embedder_provider());
+            assert_eq!(embedders.open("local:large").await.unwrap_err().kind(), ErrorKind::Config);
+        }
+    }
 }

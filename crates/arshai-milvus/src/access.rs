@@ -8,13 +8,14 @@ use crate::{
     connection::Safety,
     proto::{
         Reply,
-        access::{
-            CreateCredentialRequest, CreateRoleRequest, DropRoleRequest, GrantEntity, GrantorEntity,
-            GrantsResponse, ListUsersResponse, Named, OperatePrivilegeRequest, OperateUserRoleRequest,
-            RolesResponse, SelectGrantRequest, SelectRoleRequest, SelectUserRequest, UpdateCredentialRequest,
-            UserRequest, UsersResponse,
-        },
         common::Status,
+        milvus::{
+            CreateCredentialRequest, CreateRoleRequest, DeleteCredentialRequest, DropRoleRequest,
+            GrantEntity, GrantorEntity, ListCredUsersRequest, ListCredUsersResponse, NamedEntity,
+            OperatePrivilegeRequest, OperatePrivilegeType, OperateUserRoleRequest, OperateUserRoleType,
+            SelectGrantRequest, SelectGrantResponse, SelectRoleRequest, SelectRoleResponse,
+            SelectUserRequest, SelectUserResponse, UpdateCredentialRequest,
+        },
     },
 };
 
@@ -44,14 +45,15 @@ impl Grant {
         Self::new("Collection", collection, privilege)
     }
 
-    fn of(&self, role: &str) -> GrantEntity {
-        GrantEntity {
-            role: Some(Named::of(role)),
-            object: Some(Named::of(&self.object)),
+    fn operation(&self, role: &str, operation: OperatePrivilegeType) -> OperatePrivilegeRequest {
+        let entity = GrantEntity {
+            role: Some(named(role)),
+            object: Some(named(&self.object)),
             object_name: self.name.clone(),
-            grantor: Some(GrantorEntity { user: None, privilege: Some(Named::of(&self.privilege)) }),
+            grantor: Some(GrantorEntity { user: None, privilege: Some(named(&self.privilege)) }),
             db_name: String::new(),
-        }
+        };
+        OperatePrivilegeRequest { entity: Some(entity), r#type: operation.into() }
     }
 }
 
@@ -96,7 +98,7 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn drop_user(&self, user: &str) -> Result<()> {
-        let request = UserRequest { username: user.to_owned() };
+        let request = DeleteCredentialRequest { username: user.to_owned() };
         self.done("milvus.drop_user", "DeleteCredential", &request, Safety::Once).await
     }
 
@@ -106,7 +108,8 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn users(&self) -> Result<Vec<String>> {
-        let reply: ListUsersResponse = self.read("milvus.users", "ListCredUsers", &()).await?;
+        let reply: ListCredUsersResponse =
+            self.read("milvus.users", "ListCredUsers", &ListCredUsersRequest {}).await?;
         Ok(reply.usernames)
     }
 
@@ -116,7 +119,7 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn create_role(&self, role: &str) -> Result<()> {
-        let request = CreateRoleRequest { entity: Some(Named::of(role)) };
+        let request = CreateRoleRequest { entity: Some(named(role)) };
         self.done("milvus.create_role", "CreateRole", &request, Safety::Once).await
     }
 
@@ -137,7 +140,7 @@ impl MilvusClient {
     /// Those of the server and the connection.
     pub async fn roles(&self) -> Result<Vec<String>> {
         let request = SelectRoleRequest { role: None, include_user_info: false };
-        let reply: RolesResponse = self.read("milvus.roles", "SelectRole", &request).await?;
+        let reply: SelectRoleResponse = self.read("milvus.roles", "SelectRole", &request).await?;
         Ok(reply.results.into_iter().filter_map(|result| result.role).map(|role| role.name).collect())
     }
 
@@ -147,8 +150,8 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn roles_of(&self, user: &str) -> Result<Vec<String>> {
-        let request = SelectUserRequest { user: Some(Named::of(user)), include_role_info: true };
-        let reply: UsersResponse = self.read("milvus.roles_of", "SelectUser", &request).await?;
+        let request = SelectUserRequest { user: Some(named(user)), include_role_info: true };
+        let reply: SelectUserResponse = self.read("milvus.roles_of", "SelectUser", &request).await?;
         Ok(reply.results.into_iter().flat_map(|result| result.roles).map(|role| role.name).collect())
     }
 
@@ -158,7 +161,7 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn add_role(&self, user: &str, role: &str) -> Result<()> {
-        let request = OperateUserRoleRequest::new(user, role, OperateUserRoleRequest::ADD);
+        let request = membership(user, role, OperateUserRoleType::AddUserToRole);
         self.done("milvus.add_role", "OperateUserRole", &request, Safety::Idempotent).await
     }
 
@@ -168,7 +171,7 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn remove_role(&self, user: &str, role: &str) -> Result<()> {
-        let request = OperateUserRoleRequest::new(user, role, OperateUserRoleRequest::REMOVE);
+        let request = membership(user, role, OperateUserRoleType::RemoveUserFromRole);
         self.done("milvus.remove_role", "OperateUserRole", &request, Safety::Idempotent).await
     }
 
@@ -178,8 +181,7 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn grant(&self, role: &str, grant: &Grant) -> Result<()> {
-        let request =
-            OperatePrivilegeRequest { entity: Some(grant.of(role)), kind: OperatePrivilegeRequest::GRANT };
+        let request = grant.operation(role, OperatePrivilegeType::Grant);
         self.done("milvus.grant", "OperatePrivilege", &request, Safety::Idempotent).await
     }
 
@@ -189,8 +191,7 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn revoke(&self, role: &str, grant: &Grant) -> Result<()> {
-        let request =
-            OperatePrivilegeRequest { entity: Some(grant.of(role)), kind: OperatePrivilegeRequest::REVOKE };
+        let request = grant.operation(role, OperatePrivilegeType::Revoke);
         self.done("milvus.revoke", "OperatePrivilege", &request, Safety::Idempotent).await
     }
 
@@ -200,9 +201,9 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn grants(&self, role: &str) -> Result<Vec<Grant>> {
-        let entity = GrantEntity { role: Some(Named::of(role)), ..GrantEntity::default() };
+        let entity = GrantEntity { role: Some(named(role)), ..GrantEntity::default() };
         let request = SelectGrantRequest { entity: Some(entity) };
-        let reply: GrantsResponse = self.read("milvus.grants", "SelectGrant", &request).await?;
+        let reply: SelectGrantResponse = self.read("milvus.grants", "SelectGrant", &request).await?;
         let grant = |entity: GrantEntity| {
             let privilege = entity.grantor.and_then(|grantor| grantor.privilege).unwrap_or_default().name;
             Grant::new(entity.object.unwrap_or_default().name, entity.object_name, privilege)
@@ -243,4 +244,12 @@ impl MilvusClient {
     ) -> Result<R> {
         self.call(operation, method, request, Safety::Read).await
     }
+}
+
+fn named(name: &str) -> NamedEntity {
+    NamedEntity { name: name.to_owned() }
+}
+
+fn membership(user: &str, role: &str, operation: OperateUserRoleType) -> OperateUserRoleRequest {
+    OperateUserRoleRequest { username: user.to_owned(), role_name: role.to_owned(), r#type: operation.into() }
 }

@@ -132,7 +132,7 @@ impl MilvusStore {
 macro_rules! calls {
     ($(
         $(#[$doc:meta])*
-        $name:ident($($argument:ident: $kind:ty),*) = $method:literal, $request:expr;
+        $name:ident($($argument:ident: $kind:ty),*) $(forgets $forgotten:ident)? = $method:literal, $request:expr;
     )*) => {
         $(
             $(#[$doc])*
@@ -145,6 +145,7 @@ macro_rules! calls {
                 let _pass = self.inner.connection.enter().map_err(|error| error.with_operation(operation))?;
                 let done: Result<Status, Failure> =
                     self.inner.connection.call($method, &$request, Safety::Idempotent).await;
+                $(self.inner.forget($forgotten);)?
                 done.map(|_| ()).map_err(|failure| Error::from(failure).with_operation(operation))
             }
         )*
@@ -162,11 +163,11 @@ impl MilvusClient {
         /// Releases some partitions of a collection.
         release_partitions(collection: &str, partitions: &[&str]) = "ReleasePartitions", partitions_of(collection, partitions);
         /// Gives a collection another name besides its own.
-        create_alias(collection: &str, alias: &str) = "CreateAlias", alias_of(collection, alias);
+        create_alias(collection: &str, alias: &str) forgets alias = "CreateAlias", alias_of(collection, alias);
         /// Gives an alias to another collection.
-        alter_alias(collection: &str, alias: &str) = "AlterAlias", alias_of(collection, alias);
+        alter_alias(collection: &str, alias: &str) forgets alias = "AlterAlias", alias_of(collection, alias);
         /// Takes an alias away.
-        drop_alias(alias: &str) = "DropAlias", DropAliasRequest { alias: alias.to_owned(), ..DropAliasRequest::default() };
+        drop_alias(alias: &str) forgets alias = "DropAlias", DropAliasRequest { alias: alias.to_owned(), ..DropAliasRequest::default() };
         /// Makes a database.
         create_database(database: &str) = "CreateDatabase", DatabaseRequest { db_name: database.to_owned() };
         /// Removes a database, which must be empty.
@@ -174,7 +175,7 @@ impl MilvusClient {
         /// Takes a collection out of memory. The store loads it again when it is used.
         release(collection: &str) = "ReleaseCollection", of(collection);
         /// Removes the index of a field. The collection must have been released.
-        drop_index(collection: &str, field: &str) = "DropIndex", IndexRequest {
+        drop_index(collection: &str, field: &str) forgets collection = "DropIndex", IndexRequest {
             collection_name: collection.to_owned(),
             field_name: field.to_owned(),
             index_name: field.to_owned(),
@@ -228,8 +229,19 @@ impl MilvusClient {
     ///
     /// # Errors
     ///
-    /// Those of the server and the connection.
+    /// Those of the server and the connection; [`ErrorKind::Unsupported`] for an index that the server is known to lack.
     pub async fn create_index(&self, collection: &str, field: &str, params: &[(&str, &str)]) -> Result<()> {
+        let operation = "milvus.create_index";
+        if let Some((_, index)) = params.iter().find(|(name, _)| *name == "index_type") {
+            let _pass = self.inner.connection.enter().map_err(|error| error.with_operation(operation))?;
+            let engine = self.inner.engine().await;
+            let engine = engine.map_err(|failure| Error::from(failure).with_operation(operation))?;
+            if engine.lacks_index(index) {
+                return Err(Error::unsupported("this server has no such index; AUTOINDEX is on all of them")
+                    .with_context("index", index.escape_debug())
+                    .with_operation(operation));
+            }
+        }
         let request = CreateIndexRequest {
             collection_name: collection.to_owned(),
             field_name: field.to_owned(),
@@ -237,8 +249,7 @@ impl MilvusClient {
             extra_params: params.iter().map(|(key, value)| pair(key, *value)).collect(),
             ..CreateIndexRequest::default()
         };
-        let _status: Status =
-            self.call("milvus.create_index", "CreateIndex", &request, Safety::Idempotent).await?;
+        let _status: Status = self.call(operation, "CreateIndex", &request, Safety::Idempotent).await?;
         self.inner.forget(collection);
         Ok(())
     }

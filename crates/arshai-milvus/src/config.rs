@@ -9,7 +9,11 @@ use arshai_core::{
 
 /// The port of Milvus.
 pub(crate) const DEFAULT_PORT: u16 = 19_530;
-const PLAINTEXT: &str = "MILVUS_ALLOW_PLAINTEXT_CREDENTIALS";
+const PLAINTEXT: Variable = Variable::new(
+    "MILVUS_ALLOW_PLAINTEXT_CREDENTIALS",
+    "`true`: send token or password unencrypted to a host that is not this machine",
+)
+.of("false", "true, false");
 
 /// How the client proves who it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -73,7 +77,8 @@ pub struct MilvusConfig {
     pub connections: usize,
     /// Time to connect. Default: 30 s.
     pub connect_timeout: Duration,
-    /// Time for one attempt of one call, after which reads and repeatable writes are sent again. Default: 15 s.
+    /// Time for the reply to one attempt of one call, after which reads and repeatable writes are sent again. Default:
+    /// 15 s.
     pub attempt_timeout: Duration,
     /// Time for one operation, or one batch of a write, with all its attempts, unless the caller's deadline is
     /// earlier. Default: 60 s.
@@ -125,11 +130,7 @@ impl MilvusConfig {
         Variable::new("MILVUS_USER", "its user"),
         Variable::new("MILVUS_PASSWORD", "the user's password").secret(),
         Variable::new("MILVUS_BATCH_SIZE", "rows of one write call").of("50", "rows"),
-        Variable::new(
-            PLAINTEXT,
-            "`true`: send token or password unencrypted to a host that is not this machine",
-        )
-        .of("false", "true, false"),
+        PLAINTEXT,
     ];
 
     /// The settings an address states; the others keep their defaults.
@@ -168,49 +169,72 @@ impl MilvusConfig {
     ///
     /// [`ErrorKind::Config`] naming the variable whose value is not understood, and what is.
     pub fn from_env() -> Result<Self> {
-        let variable = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        Self::from_variables(&variable, &Settings::from_env()?)
+        Self::from_env_with(&Settings::from_env()?)
     }
 
-    /// The settings an address states, and the others of the environment.
+    pub(crate) fn from_env_with(settings: &Settings) -> Result<Self> {
+        Variable::check(&Self::VARIABLES)?;
+        Self::from_variables(None, &|name| env::var(name).ok(), settings)
+    }
+
+    /// The settings an address states, and the others of the environment: `MILVUS_HOST` and `MILVUS_PORT` are not
+    /// looked at, the other variables where the address names no database, or nobody.
     ///
     /// # Errors
     ///
     /// As [`MilvusConfig::from_url`] and [`MilvusConfig::from_env`].
     pub fn from_url_and_env(url: &str) -> Result<Self> {
-        let environment = Self::from_env()?;
-        let stated = Self::from_url(url)?;
-        let Self { host, port, database, credentials, tls, .. } = stated;
-        Ok(Self { host, port, database, credentials, tls, ..environment })
+        Self::from_url_with(url, &Settings::from_env()?)
     }
 
-    fn from_variables(variable: &dyn Fn(&str) -> Option<String>, settings: &Settings) -> Result<Self> {
+    pub(crate) fn from_url_with(url: &str, settings: &Settings) -> Result<Self> {
+        Variable::check(&Self::VARIABLES)?;
+        Self::from_variables(Some(Self::from_url(url)?), &|name| env::var(name).ok(), settings)
+    }
+
+    /// The environment's; where `stated` is given, it comes before.
+    fn from_variables(
+        stated: Option<Self>,
+        variable: &dyn Fn(&str) -> Option<String>,
+        settings: &Settings,
+    ) -> Result<Self> {
         let read = |name: &str| {
             variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
         };
         let number = |name: &'static str| -> Result<Option<usize>> {
             let Some(value) = read(name) else { return Ok(None) };
-            value.parse().ok().filter(|number| (1..=65_535).contains(number)).map(Some).ok_or_else(|| {
-                bad("an environment variable has a value that is not understood")
-                    .with_context("variable", name)
-                    .with_context("value", value.escape_debug())
-                    .with_context("allowed", "a whole number from 1 to 65535")
-            })
+            value
+                .parse()
+                .ok()
+                .filter(|number| (1..=65_535).contains(number))
+                .map(Some)
+                .ok_or_else(|| Variable::new(name, "").refused(&value, "a whole number from 1 to 65535"))
         };
-        let mut config = match read("MILVUS_HOST") {
-            Some(url) if url.contains("://") => {
-                Self::from_url(&url).map_err(|error| error.with_context("variable", "MILVUS_HOST"))?
+        let (mut config, states_database, states_credentials) = match stated {
+            Some(config) => {
+                let (database, credentials) = (&config.database, &config.credentials);
+                let states = (!database.is_empty(), *credentials != Credentials::None);
+                (config, states.0, states.1)
             }
-            Some(host) => Self { host, ..Self::default() },
-            None => Self::default(),
+            None => {
+                let mut config = match read("MILVUS_HOST") {
+                    Some(url) if url.contains("://") => {
+                        Self::from_url(&url).map_err(|error| error.with_context("variable", "MILVUS_HOST"))?
+                    }
+                    Some(host) => Self { host, ..Self::default() },
+                    None => Self::default(),
+                };
+                if let Some(port) = number("MILVUS_PORT")? {
+                    config.port = u16::try_from(port).unwrap_or(DEFAULT_PORT);
+                }
+                (config, false, false)
+            }
         };
-        if let Some(port) = number("MILVUS_PORT")? {
-            config.port = u16::try_from(port).unwrap_or(DEFAULT_PORT);
-        }
-        if let Some(database) = read("MILVUS_DB_NAME") {
+        if let Some(database) = read("MILVUS_DB_NAME").filter(|_| !states_database) {
             config.database = database;
         }
         match (read("MILVUS_TOKEN"), read("MILVUS_USER"), read("MILVUS_PASSWORD")) {
+            _ if states_credentials => {}
             (Some(token), _, _) => config.credentials = Credentials::Token(Secret::new(token)),
             (None, Some(user), Some(password)) => {
                 config.credentials = Credentials::Password { user, password: Secret::new(password) };
@@ -224,14 +248,12 @@ impl MilvusConfig {
         if let Some(rows) = number("MILVUS_BATCH_SIZE")? {
             config.batch_size = rows;
         }
-        config.apply(settings, allowed_in_plaintext(read(PLAINTEXT))?);
+        config.batch_concurrency = settings.concurrency(settings.milvus_batch_concurrency);
+        config.connect_timeout = settings.milvus_connection_timeout;
+        if let Some(value) = read(PLAINTEXT.name) {
+            config.allow_plaintext_credentials |= PLAINTEXT.switch(&value)?;
+        }
         Ok(config)
-    }
-
-    fn apply(&mut self, settings: &Settings, allow_plaintext_credentials: bool) {
-        self.batch_concurrency = settings.concurrency(settings.milvus_batch_concurrency);
-        self.connect_timeout = settings.milvus_connection_timeout;
-        self.allow_plaintext_credentials |= allow_plaintext_credentials;
     }
 
     /// The server's address without credentials, for messages.
@@ -308,16 +330,6 @@ fn bad(message: &'static str) -> Error {
     Error::new(ErrorKind::Config, message)
 }
 
-fn allowed_in_plaintext(value: Option<String>) -> Result<bool> {
-    match value.as_deref() {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(bad("an environment variable has a value that is not understood")
-            .with_context("variable", PLAINTEXT)
-            .with_context("allowed", "true or false")),
-    }
-}
-
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -329,7 +341,33 @@ mod tests {
 
     fn from(variables: &[(&str, &str)]) -> Result<MilvusConfig> {
         let read = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        MilvusConfig::from_variables(&read, &Settings::default())
+        MilvusConfig::from_variables(None, &read, &Settings::default())
+    }
+
+    fn from_both(url: &str, variables: &[(&str, &str)]) -> MilvusConfig {
+        let read = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let stated = MilvusConfig::from_url(url).unwrap();
+        MilvusConfig::from_variables(Some(stated), &read, &Settings::default()).unwrap()
+    }
+
+    #[test]
+    fn an_address_drops_nothing_of_the_environment_that_it_does_not_state() {
+        let variables = [
+            ("MILVUS_HOST", "milvus://root:other@elsewhere/theirs"),
+            ("MILVUS_PORT", "7"),
+            ("MILVUS_DB_NAME", "library"),
+            ("MILVUS_TOKEN", "token"),
+            ("MILVUS_BATCH_SIZE", "9"),
+        ];
+        let config = from_both("milvus://localhost", &variables);
+        assert_eq!((config.address().as_str(), config.database.as_str()), ("localhost:19530", "library"));
+        assert_eq!((config.credentials, config.batch_size), (Credentials::Token(Secret::new("token")), 9));
+        let config = from_both("milvus://u:p@localhost:8/own", &variables);
+        assert_eq!((config.address().as_str(), config.database.as_str()), ("localhost:8", "own"));
+        assert!(matches!(config.credentials, Credentials::Password { user, .. } if user == "u"));
+        // What belongs to the host of the environment goes to no other.
+        let config = from_both("milvus://localhost", &variables[..2]);
+        assert!(config.credentials == Credentials::None && config.database.is_empty());
     }
 
     #[test]
@@ -348,6 +386,8 @@ mod tests {
         assert!(!format!("{config:?} {config}").contains("hunter2"));
         assert!(from(&[("MILVUS_PORT", "seven")]).unwrap_err().to_string().contains("MILVUS_PORT"));
         assert!(from(&[("MILVUS_USER", "u")]).is_err());
+        let plaintext = from(&[("MILVUS_ALLOW_PLAINTEXT_CREDENTIALS", "maybe")]).unwrap_err().to_string();
+        assert!(plaintext.contains("MILVUS_ALLOW_PLAINTEXT_CREDENTIALS"), "{plaintext}");
     }
 
     #[test]

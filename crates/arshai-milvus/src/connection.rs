@@ -3,6 +3,7 @@
 use std::{
     fmt, fs,
     path::Path,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -13,6 +14,7 @@ use std::{
 use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
 use base64::Engine as _;
 use bytes::Bytes;
+use tokio::task::AbortHandle;
 use tonic::{
     Request,
     client::Grpc,
@@ -23,10 +25,10 @@ use tonic::{
 
 use crate::{
     config::{Credentials, MilvusConfig, Tls},
-    failure::{Cause, Failure, judge, of_transport},
+    failure::{Cause, Failure, is_tls, judge, of_tls, of_transport},
     gate::{Gate, Pass},
     proto::Reply,
-    raw_codec::RawCodec,
+    raw_codec::{RawCodec, Sent},
 };
 
 /// What a call may do when it is sent twice.
@@ -45,9 +47,16 @@ pub(crate) struct Connection {
     pub(crate) config: MilvusConfig,
     endpoint: Endpoint,
     metadata: MetadataMap,
-    channels: Mutex<Vec<Channel>>,
+    channels: Mutex<Channels>,
     next: AtomicUsize,
     gate: Arc<Gate>,
+}
+
+/// The connections, and a task of the runtime that drives them: where the one ended, so did the others.
+#[derive(Default)]
+struct Channels {
+    list: Vec<Channel>,
+    runtime: Option<AbortHandle>,
 }
 
 impl fmt::Debug for Connection {
@@ -63,7 +72,7 @@ impl Connection {
         Ok(Self {
             endpoint: endpoint(&config)?,
             metadata: metadata(&config)?,
-            channels: Mutex::new(Vec::new()),
+            channels: Mutex::default(),
             next: AtomicUsize::new(0),
             gate: Arc::new(Gate::default()),
             config,
@@ -75,9 +84,14 @@ impl Connection {
         self.gate.enter()
     }
 
+    /// For what goes on when its operation's future is dropped: closing waits for it too, and it is not kept out by it.
+    pub(crate) fn follow(&self) -> Pass {
+        self.gate.follow()
+    }
+
     pub(crate) async fn close(&self) {
         self.gate.close().await;
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.channels.lock().unwrap_or_else(PoisonError::into_inner) = Channels::default();
     }
 
     /// One call with all its attempts, inside the caller's deadline or the configured time.
@@ -123,6 +137,7 @@ impl Connection {
         }
     }
 
+    /// One attempt. Time to connect is not taken from the time to answer.
     async fn attempt<R: Reply>(
         &self,
         method: &'static str,
@@ -130,15 +145,28 @@ impl Connection {
         safety: Safety,
         deadline: Deadline,
     ) -> Result<R, Failure> {
+        let sent = Sent::default();
+        let mut once = pin!(self.once(method, request, safety, &sent));
         let patience = deadline.remaining().min(self.config.attempt_timeout);
-        match tokio::time::timeout(patience, self.once(method, request, safety)).await {
-            Ok(reply) => reply,
-            Err(_elapsed) => {
-                let effect = if safety == Safety::Read { Effect::NotApplied } else { Effect::Unknown };
-                let error = Error::new(ErrorKind::Timeout, "no reply came in time").with_effect(effect);
-                Err(error.with_context("seconds", patience.as_secs_f32()).into())
+        if let Ok(reply) = tokio::time::timeout(patience, &mut once).await {
+            return reply;
+        }
+        if !sent.get() {
+            let connecting = deadline.remaining().min(self.config.connect_timeout);
+            if let Ok(reply) = tokio::time::timeout(connecting, &mut once).await {
+                return reply;
             }
         }
+        if !sent.get() {
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                "no connection came about in time; is the server there?",
+            )
+            .into());
+        }
+        let effect = if safety == Safety::Read { Effect::NotApplied } else { Effect::Unknown };
+        let error = Error::new(ErrorKind::Timeout, "no reply came in time").with_effect(effect);
+        Err(error.with_context("seconds", patience.as_secs_f32()).into())
     }
 
     async fn once<R: Reply>(
@@ -146,22 +174,28 @@ impl Connection {
         method: &'static str,
         request: Bytes,
         safety: Safety,
+        sent: &Sent,
     ) -> Result<R, Failure> {
         let writes = safety != Safety::Read;
+        let failed = |status: &tonic::Status| match self.config.tls.is_some() && is_tls(status) {
+            true => of_tls(status),
+            // Whatever it is: what was not sent was not done.
+            false => of_transport(status, writes && sent.get()),
+        };
         let mut client = Grpc::new(self.channel())
             .max_decoding_message_size(self.config.max_reply_bytes)
             .max_encoding_message_size(usize::MAX);
         client.ready().await.map_err(|error| {
-            of_transport(&tonic::Status::from_error(Box::new(tonic::ConnectError(error.into()))), writes)
+            failed(&tonic::Status::from_error(Box::new(tonic::ConnectError(error.into()))))
         })?;
-        let codec = RawCodec { request: request.len() };
+        let codec = RawCodec { request: request.len(), sent: sent.clone() };
         let mut request = Request::new(request);
         *request.metadata_mut() = self.metadata.clone();
         let path = format!("/milvus.proto.milvus.MilvusService/{method}");
         let path = PathAndQuery::try_from(path)
             .map_err(|error| Error::internal("a method's name is no path").with_source(error))?;
         let reply = client.unary(request, path, codec).await;
-        let reply = reply.map_err(|status| of_transport(&status, writes))?.into_inner();
+        let reply = reply.map_err(|status| failed(&status))?.into_inner();
         let reply = R::decode(reply).map_err(|error| {
             Failure::from(
                 Error::new(ErrorKind::Protocol, "the server's reply cannot be understood")
@@ -169,18 +203,30 @@ impl Connection {
                     .with_source(error),
             )
         })?;
-        judge(reply.status())?;
+        judge(reply.status(), writes)?;
         Ok(reply)
     }
 
-    /// One of the connections, in turn. They are made here because they need the runtime of the caller.
+    /// One of the connections, in turn. They are made here because they need the runtime of the caller, and made anew
+    /// when the runtime they were made in has ended.
     fn channel(&self) -> Channel {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if channels.is_empty() {
-            channels.extend((0..self.config.connections).map(|_| self.endpoint.connect_lazy()));
+        if channels.runtime.as_ref().is_none_or(AbortHandle::is_finished) {
+            *channels = Channels {
+                list: (0..self.config.connections).map(|_| self.endpoint.connect_lazy()).collect(),
+                runtime: Some(tokio::spawn(std::future::pending::<()>()).abort_handle()),
+            };
         }
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % channels.len().max(1);
-        channels.get(turn).cloned().unwrap_or_else(|| self.endpoint.connect_lazy())
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % channels.list.len().max(1);
+        channels.list.get(turn).cloned().unwrap_or_else(|| self.endpoint.connect_lazy())
+    }
+}
+
+impl Drop for Channels {
+    fn drop(&mut self) {
+        if let Some(task) = &self.runtime {
+            task.abort();
+        }
     }
 }
 

@@ -64,6 +64,7 @@ impl Shape {
             metadata: or_default(metadata.as_ref(), defaults.metadata),
         };
         let mut shape = Self {
+            identity: identity(described, &spec.name),
             spec,
             auto_id: id.auto_id || schema.auto_id,
             id_bytes: bytes_of(id),
@@ -84,6 +85,18 @@ impl Shape {
             .collect();
         Ok(shape)
     }
+}
+
+fn identity(described: &DescribeCollectionResponse, asked: &str) -> String {
+    if described.collection_id != 0 {
+        return format!("#{}", described.collection_id);
+    }
+    let named = described.schema.as_ref().map_or("", |schema| schema.name.as_str());
+    [described.collection_name.as_str(), named, asked]
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .unwrap_or(asked)
+        .to_owned()
 }
 
 fn embedder(described: &DescribeCollectionResponse) -> Option<String> {

@@ -21,6 +21,9 @@ pub(crate) struct Engine {
     pub(crate) escaped_keys: bool,
     /// A query never returns the row whose key is the greatest integer.
     pub(crate) hides_greatest_key: bool,
+    /// Hits can be grouped by a field, and a group can have more than one hit.
+    pub(crate) group_by: bool,
+    pub(crate) group_size: bool,
     /// Text search fails while no text has a word.
     pub(crate) nan_without_words: bool,
     /// The first rows of a query are those with the least keys.
@@ -29,9 +32,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// The server of this version; `None` for Milvus Lite in C++, which does not know the call.
-    pub(crate) fn of(version: Option<&str>) -> Self {
-        let Some(version) = version else { return Self::lite_cpp() };
+    /// The server of this version.
+    pub(crate) fn of(version: &str) -> Self {
         if version.starts_with("milvus_lite") {
             return Self::lite_python(version);
         }
@@ -52,8 +54,11 @@ impl Engine {
             torn_upsert: false,
             escaped_keys: false,
             hides_greatest_key: (major, minor) == (Some(2), Some(3)),
+            group_by: at_least(4),
+            group_size: at_least(5),
             nan_without_words: false,
-            ordered: true,
+            // Of later ones nobody has looked.
+            ordered: (major, minor) == (Some(2), Some(3)),
             // Later ones are known from the protocol only; there, what no server was asked is finished by the client.
             dialect: match (major, minor) {
                 (Some(2), Some(3)) => {
@@ -64,7 +69,8 @@ impl Engine {
         }
     }
 
-    fn lite_cpp() -> Self {
+    /// Milvus Lite in C++, which does not say its version.
+    pub(crate) fn lite_cpp() -> Self {
         Self {
             version: String::new(),
             sparse: true,
@@ -74,6 +80,8 @@ impl Engine {
             torn_upsert: true,
             escaped_keys: true,
             hides_greatest_key: false,
+            group_by: true,
+            group_size: false,
             nan_without_words: true,
             ordered: true,
             dialect: Dialect { not_equal_is_negation: true, exact_numbers: true, exists: false, not: false },
@@ -90,9 +98,20 @@ impl Engine {
             torn_upsert: false,
             escaped_keys: false,
             hides_greatest_key: false,
+            group_by: true,
+            group_size: true,
             nan_without_words: false,
             ordered: false,
             dialect: Dialect { not_equal_is_negation: false, exact_numbers: false, exists: true, not: true },
+        }
+    }
+
+    /// Whether this index is known not to be there. Of most servers nothing is known.
+    pub(crate) fn lacks_index(&self, index: &str) -> bool {
+        let sparse = index.starts_with("SPARSE_");
+        match self.hnsw {
+            true => sparse && !self.sparse,
+            false => !sparse && !["FLAT", "IVF_FLAT", "AUTOINDEX"].contains(&index) && is_dense(index),
         }
     }
 
@@ -113,6 +132,11 @@ impl Engine {
     }
 }
 
+/// Whether it is one of Milvus' indexes of dense vectors.
+fn is_dense(index: &str) -> bool {
+    ["HNSW", "IVF_", "DISKANN", "SCANN", "GPU_", "FLAT"].iter().any(|start| index.starts_with(start))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,14 +152,15 @@ mod tests {
             ("milvus_lite-3.2.2", true, true),
             ("unknown", false, false),
         ] {
-            let engine = Engine::of(Some(version));
+            let engine = Engine::of(version);
             assert_eq!((engine.sparse, engine.text), (sparse, text), "{version}");
         }
-        assert!(!Engine::of(None).hnsw);
+        assert!(!Engine::lite_cpp().hnsw);
     }
 
     #[test]
     fn a_server_nobody_asked_is_not_trusted_with_what_servers_differ_in() {
-        assert_eq!(Engine::of(Some("v2.6.1")).dialect, Dialect::unknown());
+        let engine = Engine::of("v2.6.1");
+        assert_eq!((engine.dialect, engine.ordered), (Dialect::unknown(), false));
     }
 }

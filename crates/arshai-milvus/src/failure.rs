@@ -39,6 +39,11 @@ impl Failure {
         self
     }
 
+    /// The call was sent; `writes`: so that it may have changed something.
+    fn after(self, writes: bool) -> Self {
+        self.map(|error| error.with_effect(effect(!writes)))
+    }
+
     pub(crate) fn protocol(message: &'static str) -> Self {
         Self::new(ErrorKind::Protocol, message, Cause::Other)
     }
@@ -63,19 +68,35 @@ impl From<Error> for Failure {
 
 /// What the server says of a call it answered.
 ///
-/// Success is both codes 0: some servers fill in only one of them, and some give reasons for success.
-pub(crate) fn judge(status: Option<&common::Status>) -> Result<(), Failure> {
+/// Success is both codes 0: some servers fill in only one of them, and some give reasons for success. `writes`: the call
+/// may have changed something before it failed, unless its code says otherwise.
+pub(crate) fn judge(status: Option<&common::Status>, writes: bool) -> Result<(), Failure> {
     let Some(status) = status else {
-        return Err(Failure::protocol("the server's reply does not say whether the call succeeded"));
+        let failure = Failure::protocol("the server's reply does not say whether the call succeeded");
+        return Err(failure.map(|error| error.with_effect(effect(!writes))));
     };
     match (status.code, status.error_code) {
         (0, 0) => Ok(()),
         (code, legacy) => Err(of_status(status).map(|error| {
             error
+                .with_effect(effect(!writes || is_kept_out(status)))
                 .with_context("code", if code == 0 { legacy } else { code })
                 .with_context("server", shortened(&status.reason))
         })),
     }
+}
+
+fn effect(nothing_changed: bool) -> Effect {
+    if nothing_changed { Effect::NotApplied } else { Effect::Unknown }
+}
+
+/// Codes that a server gives before it does anything: its limits (4, 8, 9 and 49), another schema (62), a collection or
+/// database that is not there or not loaded (100, 101, 800), a request it refuses (1100 and above), credentials.
+fn is_kept_out(status: &common::Status) -> bool {
+    matches!(
+        (status.code, status.error_code),
+        (4 | 8 | 9 | 62 | 100 | 101 | 800 | 1100..=1199 | 1400 | 1401, _) | (0, 4 | 49 | 62)
+    )
 }
 
 fn of_status(status: &common::Status) -> Failure {
@@ -123,7 +144,7 @@ fn unexpected(status: &common::Status) -> Failure {
         return Failure::new(ErrorKind::InvalidInput, "the server refuses the request", Cause::Other);
     }
     Failure::new(ErrorKind::Unavailable, "the server failed", Cause::Other)
-        .map(|error| error.with_retryable(false).with_effect(Effect::Unknown))
+        .map(|error| error.with_retryable(false))
 }
 
 /// What it means that no answer came. `writes`: whether the call may have changed something on its way.
@@ -142,23 +163,28 @@ pub(crate) fn of_transport(status: &tonic::Status, writes: bool) -> Failure {
             other(Unauthorized, "the server refuses the credentials, or what they ask for")
         }
         Code::Unimplemented => fail(Unsupported, "the server does not know this call", Cause::NoMethod),
-        Code::InvalidArgument => other(InvalidInput, "the server refuses the request"),
+        Code::InvalidArgument => other(InvalidInput, "the server refuses the request").after(writes),
         Code::ResourceExhausted => {
             fail(Exhausted, "a message is larger than the server or a proxy lets through", Cause::TooLarge)
                 .map(|error| error.with_retryable(false))
+                .after(writes)
         }
         Code::OutOfRange => fail(
             Exhausted,
             "the reply is larger than max_reply_bytes: ask for less, or raise it",
             Cause::TooLarge,
         )
-        .map(|error| error.with_retryable(false)),
-        Code::DeadlineExceeded => other(Timeout, "the server's own deadline passed")
-            .map(|error| error.with_effect(if writes { Effect::Unknown } else { Effect::NotApplied })),
+        .map(|error| error.with_retryable(false))
+        .after(writes),
+        Code::DeadlineExceeded => other(Timeout, "the server's own deadline passed").after(writes),
         _ if is_not_connected(status) => other(Unavailable, "the server cannot be reached; is it running?"),
         Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Aborted | Code::Internal => lost(),
-        _ => other(Protocol, "the call failed"),
+        _ => other(Protocol, "the call failed").after(writes),
     };
+    with_words(failure, status)
+}
+
+fn with_words(failure: Failure, status: &tonic::Status) -> Failure {
     failure.map(|error| {
         let error = error.with_context("grpc", format!("{:?}", status.code()));
         match (status.message(), deepest(status)) {
@@ -167,6 +193,28 @@ pub(crate) fn of_transport(status: &tonic::Status, writes: bool) -> Failure {
             (message, None) => error.with_context("because", shortened(message)),
         }
     })
+}
+
+/// TLS could not be agreed on, or the server did not take the client for who it says it is. Trying again would not help.
+pub(crate) fn of_tls(status: &tonic::Status) -> Failure {
+    let message = "no encrypted connection: the certificate is not for this name, is not of a trusted authority or is \
+                   asked of the client, or the server speaks no TLS; see the settings of tls";
+    with_words(Failure::new(ErrorKind::Config, message, Cause::Other), status)
+}
+
+/// Whether there is no connection because of what was said in TLS, which its library tells as invalid data. Some servers
+/// say what they think of the client's certificate when the client believes itself connected.
+pub(crate) fn is_tls(status: &tonic::Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData) {
+            return is_not_connected(status)
+                || deepest(status).is_some_and(|cause| cause.contains("fatal alert"));
+        }
+        source = error.source();
+    }
+    false
 }
 
 /// The connection was never made, so nothing was sent.
@@ -208,13 +256,14 @@ mod tests {
     }
 
     fn failed(code: i32, error_code: i32, reason: &str) -> Failure {
-        judge(Some(&status(code, error_code, reason))).unwrap_err()
+        judge(Some(&status(code, error_code, reason)), false).unwrap_err()
     }
 
     #[test]
     fn a_reason_is_no_failure_and_a_missing_status_is_one() {
-        judge(Some(&status(0, 0, "search result is empty"))).unwrap();
-        assert_eq!(judge(None).unwrap_err().error.kind(), ErrorKind::Protocol);
+        judge(Some(&status(0, 0, "search result is empty")), true).unwrap();
+        assert_eq!(judge(None, false).unwrap_err().error.kind(), ErrorKind::Protocol);
+        assert_eq!(judge(None, true).unwrap_err().error.effect(), Effect::Unknown);
     }
 
     #[test]
@@ -234,6 +283,37 @@ mod tests {
         ] {
             let error = failed(code, legacy, "").error;
             assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{code} {legacy}");
+        }
+    }
+
+    #[test]
+    fn only_codes_given_before_anything_is_done_say_that_a_write_did_not_happen() {
+        for (code, legacy, reason, nothing_changed) in [
+            (8, 49, "", true),
+            (0, 49, "", true),
+            (4, 0, "", true),
+            (9, 0, "", true),
+            (100, 1, "", true),
+            (101, 0, "", true),
+            (1100, 1, "", true),
+            (1400, 0, "", true),
+            (1, 0, "", false),
+            (2, 0, "", false),
+            (3, 0, "", false),
+            (5, 0, "", false),
+            (12, 0, "", false),
+            (103, 0, "", false),
+            (1002, 0, "", false),
+            (2200, 0, "", false),
+            (0, 56, "", false),
+            (65535, 1, "invalid", false),
+            (1, 1, "not supported", false),
+        ] {
+            let status = common::Status { retriable: true, ..status(code, legacy, reason) };
+            let error = judge(Some(&status), true).unwrap_err().error;
+            let expected = if nothing_changed { Effect::NotApplied } else { Effect::Unknown };
+            assert_eq!(error.effect(), expected, "{code} {legacy} {error}");
+            assert_eq!(judge(Some(&status), false).unwrap_err().error.effect(), Effect::NotApplied);
         }
     }
 

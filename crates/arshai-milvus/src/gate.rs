@@ -32,6 +32,12 @@ impl Gate {
         Ok(pass)
     }
 
+    /// Counts one more of those who are inside already, closed or not.
+    pub(crate) fn follow(self: &Arc<Self>) -> Pass {
+        self.inside.fetch_add(1, Ordering::SeqCst);
+        Pass(Arc::clone(self))
+    }
+
     /// Lets nobody in from now on, and waits for those inside.
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);

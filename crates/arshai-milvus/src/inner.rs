@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use arshai_core::{Error, ErrorKind, Result, vector::CollectionSpec, vector::Consistency};
+use arshai_core::{Deadline, Error, ErrorKind, Result, vector::CollectionSpec, vector::Consistency};
 use tokio::sync::{OnceCell, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard};
 
 use crate::{
@@ -17,10 +17,11 @@ use crate::{
     engine::Engine,
     failure::{Cause, Failure},
     proto::{
-        common::{ConsistencyLevel, LoadState},
+        common::{ClientInfo, ConsistencyLevel, LoadState},
         milvus::{
-            CollectionRequest, DescribeCollectionResponse, DescribeIndexResponse, GetLoadStateRequest,
-            GetLoadStateResponse, GetVersionRequest, GetVersionResponse, IndexDescription, IndexRequest,
+            CollectionRequest, ConnectRequest, ConnectResponse, DescribeCollectionResponse,
+            DescribeIndexResponse, GetLoadStateRequest, GetLoadStateResponse, GetVersionRequest,
+            GetVersionResponse, IndexDescription, IndexRequest,
         },
     },
     shape::Shape,
@@ -32,6 +33,9 @@ pub(crate) struct Inner {
     pub(crate) connection: Arc<Connection>,
     engine: OnceCell<Engine>,
     known: Mutex<HashMap<String, Arc<Known>>>,
+    /// When this store last wrote to each collection, by [`Shape::identity`]: other names for it, and forgetting its
+    /// shape, change nothing about that.
+    written: Mutex<HashMap<String, Arc<AtomicU64>>>,
     /// One opener of a name at a time.
     opening: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Embedders of collections on a server that cannot record them.
@@ -74,6 +78,7 @@ impl Inner {
             connection: Arc::new(connection),
             engine: OnceCell::new(),
             known: Mutex::default(),
+            written: Mutex::default(),
             opening: Mutex::default(),
             adopted: Mutex::default(),
             replacing: Arc::default(),
@@ -82,30 +87,66 @@ impl Inner {
 
     /// The kind of server, asked once.
     pub(crate) async fn engine(&self) -> Result<&Engine, Failure> {
-        self.engine
-            .get_or_try_init(|| async {
-                let asked: Result<GetVersionResponse, _> =
-                    self.connection.call("GetVersion", &GetVersionRequest {}, Safety::Read).await;
-                match asked {
-                    Ok(reply) => Ok(Engine::of(Some(&reply.version))),
-                    Err(failure) if failure.cause == Cause::NoMethod => Ok(Engine::of(None)),
-                    Err(failure) => Err(failure),
-                }
-            })
-            .await
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let recognised = self.engine.get_or_try_init(|| self.recognise());
+        Box::pin(self.in_time("asking what server answers", recognised)).await?
+    }
+
+    async fn recognise(&self) -> Result<Engine, Failure> {
+        let asked: Result<GetVersionResponse, _> =
+            self.connection.call("GetVersion", &GetVersionRequest {}, Safety::Read).await;
+        match asked {
+            Ok(reply) => return Ok(Engine::of(&reply.version)),
+            Err(failure) if failure.cause == Cause::NoMethod => {}
+            Err(failure) => return Err(failure),
+        }
+        // Milvus Lite in C++ does not know that call, and neither does whatever else may listen there.
+        let client_info =
+            ClientInfo { sdk_type: "arshai".to_owned(), sdk_version: env!("CARGO_PKG_VERSION").to_owned() };
+        let request = ConnectRequest { client_info: Some(client_info) };
+        let connected: Result<ConnectResponse, _> =
+            self.connection.call("Connect", &request, Safety::Read).await;
+        match connected.map(|reply| reply.server_info.map(|server| server.build_tags)) {
+            Ok(Some(version)) if !version.is_empty() => Ok(Engine::of(&version)),
+            Ok(_) => Ok(Engine::lite_cpp()),
+            Err(failure) if failure.cause == Cause::NoMethod => Err(Error::new(
+                ErrorKind::Unavailable,
+                "what answers there is no Milvus, or a proxy that does not reach one; check the address",
+            )
+            .with_context("address", self.connection.config.address())
+            .into()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Waits for others no longer than the operation may take, and leaves them to what they do.
+    pub(crate) async fn in_time<T>(
+        &self,
+        what: &'static str,
+        waiting: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        let deadline = Deadline::current_or(self.connection.config.timeout);
+        tokio::time::timeout_at(deadline.instant().into(), waiting).await.map_err(|_elapsed| {
+            Error::new(ErrorKind::Timeout, "the deadline of the operation passed")
+                .with_context("while", what)
+                .with_context("address", self.connection.config.address())
+                .into()
+        })
     }
 
     /// Keeps this store from reading a row that is being replaced, where the server would show the gap.
     pub(crate) async fn reading(&self) -> Result<Option<RwLockReadGuard<'_, ()>>, Failure> {
         match self.engine().await?.torn_upsert {
-            true => Ok(Some(self.replacing.read().await)),
+            true => Ok(Some(self.in_time("rows are being replaced", self.replacing.read()).await?)),
             false => Ok(None),
         }
     }
 
     /// Keeps this store's readers out.
-    pub(crate) async fn replacing(&self) -> OwnedRwLockWriteGuard<()> {
-        Arc::clone(&self.replacing).write_owned().await
+    pub(crate) async fn replacing(&self) -> Result<OwnedRwLockWriteGuard<()>, Failure> {
+        self.in_time("rows are being read or replaced", Arc::clone(&self.replacing).write_owned()).await
     }
 
     pub(crate) fn opening(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
@@ -160,11 +201,19 @@ impl Inner {
     }
 
     pub(crate) fn remember(&self, name: &str, shape: Shape, wanted: Option<CollectionSpec>) -> Arc<Known> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = known.get(name).map(|known| Arc::clone(&known.written)).unwrap_or_default();
+        let written = {
+            let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(written.entry(shape.identity.clone()).or_default())
+        };
         let this = Arc::new(Known { shape, wanted, written });
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(name.to_owned(), Arc::clone(&this));
         this
+    }
+
+    /// There is no such collection any more: nothing written to it can be read.
+    pub(crate) fn forget_writes(&self, identity: &str) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(identity);
     }
 
     /// Asks the server for a collection and remembers it.
@@ -231,7 +280,7 @@ impl Inner {
             self.connection.call("LoadCollection", &of(name), Safety::Idempotent).await?;
         let request =
             GetLoadStateRequest { collection_name: name.to_owned(), ..GetLoadStateRequest::default() };
-        let deadline = arshai_core::Deadline::current_or(self.connection.config.open_timeout);
+        let deadline = Deadline::current_or(self.connection.config.open_timeout);
         let mut wait = std::time::Duration::from_millis(10);
         loop {
             let reply: GetLoadStateResponse =

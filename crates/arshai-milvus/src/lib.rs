@@ -63,6 +63,7 @@ mod failure;
 mod filter;
 mod finding;
 mod gate;
+mod hits;
 mod inner;
 mod key;
 mod open;

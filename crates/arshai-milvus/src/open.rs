@@ -130,19 +130,21 @@ impl Inner {
 
     /// Removes a collection; `false` when there was none.
     pub(crate) async fn drop_collection(&self, name: &str) -> Result<bool, Failure> {
-        if self.shape_exists(name).await? {
-            let _status: Status =
-                self.connection.call("DropCollection", &of(name), Safety::Idempotent).await?;
+        if let Some(shape) = self.shape(name, None).await? {
+            let dropped: Result<Status, _> =
+                self.connection.call("DropCollection", &of(name), Safety::Idempotent).await;
+            match dropped {
+                // The first attempt may have done it, or somebody else.
+                Err(failure) if failure.cause != Cause::NoCollection => return Err(failure),
+                _ => {}
+            }
             self.forget(name);
+            self.forget_writes(&shape.identity);
             self.adopted.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
             return Ok(true);
         }
         self.forget(name);
         Ok(false)
-    }
-
-    async fn shape_exists(&self, name: &str) -> Result<bool, Failure> {
-        Ok(self.shape(name, None).await?.is_some())
     }
 }
 

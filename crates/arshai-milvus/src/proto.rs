@@ -14,9 +14,6 @@ pub(crate) mod generated {
     }
 }
 
-/// Users and roles: a part of the service apart from all others, and written here by hand.
-pub(crate) mod access;
-
 pub(crate) use generated::{common, milvus, schema};
 
 use common::{KeyValuePair, Status};
@@ -47,9 +44,10 @@ macro_rules! replies {
 }
 
 replies! {
-    GetVersionResponse DescribeCollectionResponse GetLoadStateResponse
+    GetVersionResponse ConnectResponse DescribeCollectionResponse GetLoadStateResponse
     ShowCollectionsResponse GetCollectionStatisticsResponse ShowPartitionsResponse ListAliasesResponse
     DescribeIndexResponse MutationResult SearchResults QueryResults FlushResponse ListDatabasesResponse
+    ListCredUsersResponse SelectRoleResponse SelectUserResponse SelectGrantResponse
 }
 
 /// A name with its value.

@@ -14,10 +14,19 @@ use crate::{
 /// Parameters that stand beside the others and not among them.
 const OUTER: &[&str] =
     &["group_by_field", "group_size", "strict_group_size", "ignore_growing", "round_decimal"];
+/// Parameters of indexes of sparse vectors.
+const SPARSE: &[&str] = &["drop_ratio_search", "dim_max_score_ratio"];
 const DEFAULT_EF: usize = 64;
 
 /// A [`SearchRequest`](crate::proto::milvus::SearchRequest) for probes of one kind.
-pub(crate) fn question(asking: &Asking<'_>, first: &Probe<'_>, probes: &[&Probe<'_>], most: usize) -> Bytes {
+/// Without `columns`, hits come with their keys only.
+pub(crate) fn question(
+    asking: &Asking<'_>,
+    first: &Probe<'_>,
+    probes: &[&Probe<'_>],
+    most: usize,
+    columns: bool,
+) -> Bytes {
     let shape = &asking.known.shape;
     let (level, guarantee_timestamp) = asking.known.read_at(asking.search.consistency);
     let (field, placeholder) = match first.kind {
@@ -41,7 +50,8 @@ pub(crate) fn question(asking: &Asking<'_>, first: &Probe<'_>, probes: &[&Probe<
     let text = shape.text.as_ref().map(|text| text.name.as_str()).filter(|_| first.output.text);
     let metadata = shape.metadata.as_deref().filter(|_| first.output.metadata);
     let others = first.output.fields.iter().map(String::as_str);
-    request.extend(text.into_iter().chain(metadata).chain(others).map(|name| Field::text(8, name)));
+    let names = text.into_iter().chain(metadata).chain(others).filter(|_| columns);
+    request.extend(names.map(|name| Field::text(8, name)));
     let parameters = parameters(asking, first.kind, field, most);
     request.extend(parameters.into_iter().map(|(key, value)| {
         let value: Cow<'_, [u8]> = match value {
@@ -85,9 +95,13 @@ fn parameters<'a>(
         match OUTER.contains(&name.as_str()) {
             true => outer.push((name.as_str(), text.into())),
             // Fewer candidates than hits are refused.
-            false if name == "ef" && value.as_u64().is_some_and(|ef| ef < most as u64) => {}
-            false if kind == Kind::Dense => drop(inner.insert(name.clone(), value.clone())),
-            false => {}
+            false
+                if name == "ef"
+                    && kind == Kind::Dense
+                    && value.as_u64().is_some_and(|ef| ef < most as u64) => {}
+            // Where two kinds of index are asked, each gets what it knows.
+            false if asking.mixed && SPARSE.contains(&name.as_str()) == (kind == Kind::Dense) => {}
+            false => drop(inner.insert(name.clone(), value.clone())),
         }
     }
     let mut parameters = vec![

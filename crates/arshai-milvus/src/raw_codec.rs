@@ -1,5 +1,10 @@
 //! Messages as bytes: requests are encoded once for all attempts, and replies are decoded without copying.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use bytes::{Buf as _, BufMut as _, Bytes};
 use tonic::{
     Status,
@@ -13,10 +18,21 @@ const DECODING: usize = 8 * 1024;
 const AT_ONCE: usize = 0;
 
 /// Leaves messages as they are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct RawCodec {
     /// How long the request is, so that its buffer is made once.
     pub(crate) request: usize,
+    pub(crate) sent: Sent,
+}
+
+/// Whether a request was handed to a connection: before, no server can have acted on it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sent(Arc<AtomicBool>);
+
+impl Sent {
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl Codec for RawCodec {
@@ -26,11 +42,11 @@ impl Codec for RawCodec {
     type Decoder = Self;
 
     fn encoder(&mut self) -> Self {
-        *self
+        self.clone()
     }
 
     fn decoder(&mut self) -> Self {
-        *self
+        self.clone()
     }
 }
 
@@ -38,7 +54,9 @@ impl Encoder for RawCodec {
     type Item = Bytes;
     type Error = Status;
 
+    /// Called when a connection that stands asks for the request.
     fn encode(&mut self, message: Bytes, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        self.sent.0.store(true, Ordering::Release);
         into.reserve(message.len());
         into.put(message);
         Ok(())

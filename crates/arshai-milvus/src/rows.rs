@@ -1,5 +1,7 @@
 //! Reading and deleting rows.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use arshai_core::{
     Error, Filter, Result,
     vector::{Consistency, Id, Output, Row, RowPage, RowQuery, Selection},
@@ -9,7 +11,7 @@ use serde_json::Map;
 use crate::{
     columns::{Columns, protocol},
     connection::Safety,
-    failure::Failure,
+    failure::{Cause, Failure},
     filter::{Condition, Encoded, literal},
     finding::Finding,
     inner::{Inner, Known},
@@ -144,45 +146,64 @@ impl Inner {
         Ok(rows.into_iter().map(|row| row.id).collect())
     }
 
-    /// Removes rows; how many there were.
-    pub(crate) async fn delete(&self, known: &Known, selection: &Selection) -> Result<u64, Failure> {
+    /// Removes rows, counting those whose removal was acknowledged.
+    pub(crate) async fn delete(
+        &self,
+        known: &Known,
+        selection: &Selection,
+        removed: &AtomicU64,
+    ) -> Result<(), Failure> {
         let engine = self.engine().await?;
         match selection {
             Selection::Ids(ids) => {
                 let present = self.present(known, ids, Consistency::Strong).await?;
-                self.delete_keys(known, &present).await
+                self.delete_keys(known, &present, removed).await
             }
             Selection::Filter(filter) => {
                 let encoded = Encoded::new(filter, known.shape.columns(), engine.dialect)?;
                 let mut finding = Finding::new(self, known, encoded, Output::ids(), Consistency::Strong);
-                let mut removed = 0;
                 let mut cursor = None;
                 // Key by key: what an expression would remove is not what the filter says on every server.
                 loop {
                     let rows = finding.in_order(cursor.as_ref(), MATCHES).await?;
                     let ids: Vec<Id> = rows.into_iter().map(|row| row.id).collect();
-                    removed += self.delete_keys(known, &ids).await?;
+                    self.delete_keys(known, &ids, removed).await?;
                     cursor = ids.last().cloned();
                     if ids.len() < MATCHES {
-                        return Ok(removed);
+                        return Ok(());
                     }
                 }
             }
         }
     }
 
-    async fn delete_keys(&self, known: &Known, ids: &[Id]) -> Result<u64, Failure> {
-        for chunk in ids.chunks(KEYS) {
-            let Some(expr) = keys(&known.shape, chunk)? else { continue };
-            let request = DeleteRequest {
-                collection_name: known.shape.spec.name.clone(),
-                expr,
-                ..DeleteRequest::default()
-            };
-            let reply: MutationResult = self.connection.call("Delete", &request, Safety::Idempotent).await?;
-            known.wrote(reply.timestamp);
+    async fn delete_keys(&self, known: &Known, ids: &[Id], removed: &AtomicU64) -> Result<(), Failure> {
+        let mut rest = ids;
+        let mut most = KEYS;
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(most.min(rest.len()));
+            if let Some(expr) = keys(&known.shape, chunk)? {
+                let request = DeleteRequest {
+                    collection_name: known.shape.spec.name.clone(),
+                    expr,
+                    ..DeleteRequest::default()
+                };
+                let reply: Result<MutationResult, _> =
+                    self.connection.call("Delete", &request, Safety::Idempotent).await;
+                match reply {
+                    Ok(reply) => known.wrote(reply.timestamp),
+                    // Fewer at once, when the keys are long.
+                    Err(failure) if failure.cause == Cause::TooLarge && most > 1 => {
+                        most = most / 4 + 1;
+                        continue;
+                    }
+                    Err(failure) => return Err(failure),
+                }
+                removed.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            }
+            rest = after;
         }
-        Ok(ids.len() as u64)
+        Ok(())
     }
 }
 

@@ -1,24 +1,25 @@
 //! Search: queries of one kind in one call, the legs of a hybrid query at once, one order everywhere.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use arshai_core::{
     Error, Result,
     text::share_held,
-    vector::{
-        Consistency, Fusion, Hit, Id, Leg, LegQuery, Metric, Output, Query, Search, SparseVector, fuse,
-    },
+    vector::{Consistency, Fusion, Hit, Id, Leg, LegQuery, Output, Query, Search, SparseVector, fuse},
 };
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use prost::Message as _;
 
 use crate::{
-    columns::{Columns, plain_ids, protocol},
+    columns::{Columns, plain_ids},
     connection::Safety,
     encode::{check_sparse, dense_bytes, sparse_bytes},
+    engine::Engine,
     failure::Failure,
-    filter::Condition,
+    filter::{Condition, Encoded},
+    finding::Finding,
+    hits::{Ranked, Rest, filled, is_open, read},
     inner::{Inner, Known},
     proto::{
         common::{DslType, PlaceholderGroup, PlaceholderType, PlaceholderValue},
@@ -26,7 +27,7 @@ use crate::{
         pair,
     },
     question::question,
-    rows::{MOST_ROWS, encode, fill, keys},
+    rows::{MOST_ROWS, encode, keys},
     shape::{MOST_TEXT_BYTES, PLACEHOLDER_DIMENSION, Shape},
     terms,
 };
@@ -57,22 +58,15 @@ pub(crate) enum Asked<'a> {
     Bytes(Bytes),
 }
 
-/// One hit of a reply whose columns are read when it is needed.
-#[derive(Debug, Clone)]
-struct Ranked {
-    id: Id,
-    score: f32,
-    at: usize,
-    columns: Arc<Columns>,
-}
-
 /// Everything the calls of one search have in common.
 pub(crate) struct Asking<'a> {
     pub(crate) known: &'a Known,
     pub(crate) expression: String,
     pub(crate) search: &'a Search,
-    negative_bm25: bool,
-    nan_without_words: bool,
+    /// Indexes of dense and of sparse vectors are asked in one search.
+    pub(crate) mixed: bool,
+    pub(crate) negative_bm25: bool,
+    pub(crate) nan_without_words: bool,
 }
 
 impl Inner {
@@ -81,6 +75,8 @@ impl Inner {
         search.validate(shape.spec.dimension)?;
         let engine = self.engine().await?;
         let wanted = search.limit.saturating_add(search.offset);
+        check_depth("limit and offset", wanted)?;
+        check_groups(search, engine)?;
         let plans = search
             .queries
             .iter()
@@ -99,14 +95,16 @@ impl Inner {
             Condition::False => return Ok(vec![Vec::new(); search.queries.len()]),
             Condition::Expression(expression) => expression,
         };
+        let probes: Vec<&Probe<'_>> = plans.iter().flat_map(|plan| &plan.probes).collect();
+        let asks = |dense: bool| probes.iter().any(|probe| (probe.kind == Kind::Dense) == dense);
         let asking = Asking {
             known,
             expression,
             search,
+            mixed: asks(true) && asks(false),
             negative_bm25: engine.negative_bm25,
             nan_without_words: engine.nan_without_words,
         };
-        let probes: Vec<&Probe<'_>> = plans.iter().flat_map(|plan| &plan.probes).collect();
         let mut lists = self.ask_all(&asking, &probes).await?.into_iter();
         let mut answers = Vec::with_capacity(plans.len());
         for plan in plans {
@@ -158,16 +156,59 @@ impl Inner {
     ) -> Result<Vec<Vec<Ranked>>, Failure> {
         let depth = probes.first().map_or(1, |probe| probe.depth).min(MOST_ROWS);
         let mut most = (depth + 1).min(MOST_ROWS);
-        loop {
-            let mut lists = self.ask_once(asking, &probes, most).await?;
-            let open = most < MOST_ROWS && lists.iter().any(|list| is_open(list, depth, most));
-            if open {
-                most = most.saturating_mul(4).min(MOST_ROWS);
-                continue;
-            }
+        let open = |lists: &[Vec<Ranked>], most| {
+            most < MOST_ROWS && lists.iter().any(|list| is_open(list, depth, most))
+        };
+        let mut lists = self.ask_once(asking, &probes, most, true).await?;
+        if !open(&lists, most) {
             lists.iter_mut().for_each(|list| list.truncate(depth));
             return Ok(lists);
         }
+        // There may be very many: their keys first, and the rest of those that are left.
+        let had: HashMap<Id, Rest> = lists.into_iter().flatten().map(|hit| (hit.id, hit.rest)).collect();
+        loop {
+            most = most.saturating_mul(4).min(MOST_ROWS);
+            lists = self.ask_once(asking, &probes, most, false).await?;
+            if !open(&lists, most) {
+                break;
+            }
+        }
+        lists.iter_mut().for_each(|list| list.truncate(depth));
+        self.complete(asking, &probes, lists, had).await
+    }
+
+    /// Gives hits that came with their keys only the rest of them. Those that are gone meanwhile are left out.
+    async fn complete(
+        &self,
+        asking: &Asking<'_>,
+        probes: &[&Probe<'_>],
+        mut lists: Vec<Vec<Ranked>>,
+        mut had: HashMap<Id, Rest>,
+    ) -> Result<Vec<Vec<Ranked>>, Failure> {
+        let output = probes.first().map_or_else(Output::ids, |probe| probe.output.clone());
+        if output == Output::ids() {
+            return Ok(lists);
+        }
+        let missing: Vec<Id> = lists
+            .iter()
+            .flatten()
+            .filter(|hit| !had.contains_key(&hit.id))
+            .map(|hit| hit.id.clone())
+            .collect();
+        let consistency = asking.search.consistency;
+        let mut finding = Finding::new(self, asking.known, Encoded::everything(), output, consistency);
+        let rows = Box::pin(finding.by_keys(&missing, None, usize::MAX)).await?;
+        had.extend(rows.into_iter().map(|row| (row.id.clone(), Rest::Row(Arc::new(row)))));
+        for list in &mut lists {
+            list.retain_mut(|hit| match had.get(&hit.id) {
+                Some(rest) => {
+                    hit.rest = rest.clone();
+                    true
+                }
+                None => false,
+            });
+        }
+        Ok(lists)
     }
 
     async fn ask_once(
@@ -175,9 +216,10 @@ impl Inner {
         asking: &Asking<'_>,
         probes: &[&Probe<'_>],
         most: usize,
+        columns: bool,
     ) -> Result<Vec<Vec<Ranked>>, Failure> {
         let Some(first) = probes.first() else { return Ok(Vec::new()) };
-        let request = question(asking, first, probes, most);
+        let request = question(asking, first, probes, most, columns);
         let _whole = self.reading().await?;
         let reply: SearchResults = match self.connection.send("Search", request, Safety::Read).await {
             Err(failure) if first.kind == Kind::Text && asking.nan_without_words && says_nan(&failure) => {
@@ -233,6 +275,34 @@ impl Inner {
     }
 }
 
+/// What a server would refuse, or cut without a word.
+fn check_depth(what: &'static str, wanted: usize) -> Result<()> {
+    if wanted <= MOST_ROWS {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "a search on Milvus goes no deeper than 16384 hits; ask for fewer, or read rows page by page",
+    )
+    .with_context("what", what)
+    .with_context("wanted", wanted))
+}
+
+/// What a server would pass over without a word.
+fn check_groups(search: &Search, engine: &Engine) -> Result<()> {
+    for (name, able) in [
+        ("group_by_field", engine.group_by),
+        ("group_size", engine.group_by && engine.group_size),
+        ("strict_group_size", engine.group_by && engine.group_size),
+    ] {
+        if search.params.contains_key(name) && !able {
+            return Err(Error::unsupported("this server does not group hits so: leave the parameter out")
+                .with_context("parameter", name)
+                .with_context("server", &engine.version));
+        }
+    }
+    Ok(())
+}
+
 /// The server divided by the mean length of texts, which is 0. Its weights are its own: nothing that we sent is NaN.
 fn says_nan(failure: &Failure) -> bool {
     failure.error.context().any(|(name, value)| name == "server" && value.contains("NaN or Inf"))
@@ -263,6 +333,9 @@ fn plan<'a>(query: &'a Query, shape: &Shape, search: &Search, wanted: usize) -> 
                     LegQuery::Text(text) => (Kind::Text, words(text, shape)?),
                     _ => return Err(refused("this kind of query is not known to the Milvus store", shape)),
                 };
+                if let Some(limit) = leg.limit {
+                    check_depth("a leg's limit", limit)?;
+                }
                 let mut probe = Probe { depth: leg.depth(wanted), ..probe(kind, asked) };
                 // What a leg must hold is read from its text.
                 probe.output.text |= leg.wanted_terms().is_some();
@@ -308,7 +381,7 @@ fn finish(plan: &Plan<'_>, lists: Vec<Vec<Ranked>>, shape: &Shape, search: &Sear
             .map(|ranked| filled(Hit::new(ranked.id.clone(), ranked.score), &ranked, shape, search))
             .collect();
     };
-    let mut found: std::collections::HashMap<Id, Ranked> = std::collections::HashMap::new();
+    let mut found: HashMap<Id, Ranked> = HashMap::new();
     let mut ranked_legs = Vec::with_capacity(legs.len());
     for (leg, list) in legs.iter().zip(lists) {
         let terms = leg.wanted_terms();
@@ -318,7 +391,10 @@ fn finish(plan: &Plan<'_>, lists: Vec<Vec<Ranked>>, shape: &Shape, search: &Sear
                 continue;
             }
             if let (Some((terms, least)), Some(text)) = (&terms, &shape.text) {
-                let text = ranked.columns.text(&text.name, ranked.at)?;
+                let text: Cow<'_, str> = match &ranked.rest {
+                    Rest::Reply(columns, at) => columns.text(&text.name, *at)?.into(),
+                    Rest::Row(row) => row.text.as_str().into(),
+                };
                 if share_held(terms, &text) < *least {
                     continue;
                 }
@@ -335,74 +411,4 @@ fn finish(plan: &Plan<'_>, lists: Vec<Vec<Ranked>>, shape: &Shape, search: &Sear
             None => Ok(hit),
         })
         .collect()
-}
-
-fn filled(mut hit: Hit, ranked: &Ranked, shape: &Shape, search: &Search) -> Result<Hit> {
-    (hit.text, hit.metadata, hit.fields) = fill(shape, &ranked.columns, ranked.at, &search.output)?;
-    Ok(hit)
-}
-
-/// Hits beyond the list may score as much as the last one that is wanted.
-fn is_open(list: &[Ranked], depth: usize, most: usize) -> bool {
-    if list.len() < most {
-        return false;
-    }
-    let score = |at: usize| list.get(at).map(|ranked| ranked.score);
-    score(depth.saturating_sub(1)) == score(list.len().saturating_sub(1))
-}
-
-/// The hits of each query, best first, equal scores by key.
-fn read(reply: SearchResults, queries: usize, kind: Kind, asking: &Asking<'_>) -> Result<Vec<Vec<Ranked>>> {
-    let Some(results) = reply.results else {
-        return Err(protocol("the server answers a search without results"));
-    };
-    let ids = plain_ids(results.ids, asking.known.shape.escaped_keys)?;
-    let scores = results.scores;
-    let topks = match results.topks.as_slice() {
-        // Nothing found.
-        [] if ids.is_empty() => vec![0; queries],
-        topks => topks
-            .iter()
-            .map(|count| {
-                usize::try_from(*count).map_err(|_| protocol("a search has a negative number of hits"))
-            })
-            .collect::<Result<Vec<_>>>()?,
-    };
-    let total = topks.iter().try_fold(0_usize, |sum, count| sum.checked_add(*count));
-    if topks.len() != queries || total != Some(ids.len()) || ids.len() != scores.len() {
-        return Err(protocol("keys, scores and counts of a search do not fit each other")
-            .with_context("queries", queries)
-            .with_context("counts", topks.len())
-            .with_context("keys", ids.len())
-            .with_context("scores", scores.len()));
-    }
-    let columns = Arc::new(Columns::new(results.fields_data, ids.len())?);
-    let negative = match kind {
-        Kind::Dense => asking.known.shape.spec.metric == Metric::L2,
-        Kind::Sparse => false,
-        Kind::Text => asking.negative_bm25,
-    };
-    let mut flat = ids.into_iter().zip(scores).enumerate();
-    let mut lists = Vec::with_capacity(queries);
-    for count in topks {
-        let mut list = Vec::with_capacity(count);
-        for (at, (id, score)) in flat.by_ref().take(count) {
-            if !score.is_finite() {
-                return Err(protocol("a score is not a finite number").with_context("key", id));
-            }
-            // Adding 0 turns −0 into 0.
-            let score = if negative { -score } else { score } + 0.0;
-            if kind == Kind::Dense || score > 0.0 {
-                list.push(Ranked { id, score, at, columns: Arc::clone(&columns) });
-            }
-        }
-        list.sort_by(best_first);
-        list.dedup_by(|a, b| a.id == b.id);
-        lists.push(list);
-    }
-    Ok(lists)
-}
-
-fn best_first(a: &Ranked, b: &Ranked) -> Ordering {
-    b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id))
 }

@@ -35,6 +35,8 @@ pub(crate) const PLACEHOLDER_DIMENSION: usize = 2;
 pub(crate) struct Shape {
     /// As callers see it.
     pub(crate) spec: CollectionSpec,
+    /// What the server calls it, whatever name it was looked for under: its number, or else its own name.
+    pub(crate) identity: String,
     /// The server chooses the keys.
     pub(crate) auto_id: bool,
     pub(crate) id_bytes: usize,
@@ -230,7 +232,7 @@ mod tests {
     use crate::proto::milvus::DescribeCollectionResponse;
 
     fn described(spec: &CollectionSpec, version: &str) -> DescribeCollectionResponse {
-        let request = creation(spec, &Engine::of(Some(version))).unwrap();
+        let request = creation(spec, &Engine::of(version)).unwrap();
         DescribeCollectionResponse {
             schema: Some(CollectionSchema::decode(request.schema).unwrap()),
             properties: request.properties,
@@ -253,7 +255,7 @@ mod tests {
         let spec = CollectionSpec::new("c");
         let shape = Shape::read(&described(&spec, "2.3.5"), &[], Some(&spec)).unwrap();
         assert!(!shape.spec.text_search && shape.placeholder.is_some() && shape.spec.dimension.is_none());
-        let error = creation(&spec.with_sparse(), &Engine::of(Some("2.3.5"))).unwrap_err();
+        let error = creation(&spec.with_sparse(), &Engine::of("2.3.5")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
 

@@ -1,6 +1,12 @@
 //! The store.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arshai_core::{
     Deadline, Effect, Error, Result,
@@ -34,11 +40,14 @@ use crate::{
 /// * Every record of a collection with dense vectors needs one, and a collection without cannot gain them.
 /// * Servers differ in what a filter means. What a server does not decide as core does is finished here, reading at most
 ///   [`MilvusConfig::filter_scan_rows`] rows; beyond, the filter is refused with [`arshai_core::ErrorKind::Unsupported`].
-/// * `insert` looks for keys that exist before it writes; two that insert one key at the same time may both succeed.
-///   `upsert` does not look, and is what may be sent again when a reply is lost.
+/// * `insert` looks, at `Strong`, for keys that exist before it writes; two that insert one key at the same time may both
+///   succeed. `upsert` does not look, and is what may be sent again when a reply is lost.
 /// * [`Search::params`] are Milvus' own: `group_by_field`, `group_size`, `strict_group_size`, `ignore_growing` and
 ///   `round_decimal` stand beside the query; all others, such as `ef`, `nprobe`, `radius` and `range_filter`, go to the
-///   index of the dense vector.
+///   index that is asked. A hybrid search gives those of sparse vectors (`drop_ratio_search`, `dim_max_score_ratio`) to
+///   its sparse and text legs and all others to its dense ones.
+/// * A search's limit and offset together, and a leg's limit, are at most 16,384, as servers have it; beyond, the search is
+///   refused.
 /// * Sparse vectors have no negative values. The index 4,294,967,294 is that of records without a sparse vector.
 /// * Keys hold no control characters; texts are at most 65,535 bytes, metadata as JSON at most 65,535 bytes.
 ///
@@ -83,19 +92,33 @@ impl MilvusStore {
     /// Dropping the future changes nothing.
     pub async fn server_version(&self) -> Result<Option<String>> {
         let asking = async { Ok(self.inner.engine().await?.version.clone()) };
-        let version = self.run("milvus.version", "", asking).await?;
+        let version = self.run("milvus.version", "", Box::pin(asking)).await?;
         Ok(Some(version).filter(|version| !version.is_empty()))
     }
 
-    /// Runs an operation inside one deadline for all of its calls.
+    /// Runs an operation that changes nothing, and cuts it off at its deadline.
     async fn run<T>(
         &self,
         operation: &'static str,
         collection: &str,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T> {
+        self.cut_off(operation, collection, Effect::NotApplied, work).await
+    }
+
+    /// Runs an operation and cuts it off at its deadline, with this effect: nothing inside waits longer, whatever it
+    /// waits for.
+    async fn cut_off<T>(
+        &self,
+        operation: &'static str,
+        collection: &str,
+        effect: Effect,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T> {
         let deadline = Deadline::current_or(self.config().timeout);
-        self.traced(operation, collection, deadline.scope(work)).await
+        let work = async { Ok(work.await?) };
+        let work = async { Ok(deadline.run(operation, effect, work).await?) };
+        self.traced(operation, collection, work).await
     }
 
     /// Runs an operation: not after closing, inside a span, and with its name on the error.
@@ -171,7 +194,7 @@ impl VectorStore for MilvusStore {
                 Some(name) => Ok(self.inner.look(name).await?.shape.capabilities(engine)),
             }
         };
-        self.run("vectors.capabilities", collection.unwrap_or_default(), asking).await
+        self.run("vectors.capabilities", collection.unwrap_or_default(), Box::pin(asking)).await
     }
 
     /// Goes on when the future is dropped, so that no collection is left half made while this program runs.
@@ -194,7 +217,7 @@ impl VectorStore for MilvusStore {
     }
 
     async fn describe(&self, collection: &str) -> Result<Option<Collection>> {
-        let seen = self.run("vectors.describe", collection, self.inner.seen(collection)).await?;
+        let seen = self.run("vectors.describe", collection, Box::pin(self.inner.seen(collection))).await?;
         Ok(seen.map(|(shape, _)| Collection::new(shape.spec)))
     }
 
@@ -205,7 +228,8 @@ impl VectorStore for MilvusStore {
     }
 
     async fn drop_collection(&self, collection: &str) -> Result<bool> {
-        self.run("vectors.drop", collection, self.inner.drop_collection(collection)).await
+        let dropping = self.inner.drop_collection(collection);
+        self.cut_off("vectors.drop", collection, Effect::Unknown, Box::pin(dropping)).await
     }
 
     async fn stats(&self, collection: &str) -> Result<CollectionStats> {
@@ -215,7 +239,7 @@ impl VectorStore for MilvusStore {
             let rows = inner.count(&known, &all, Consistency::Strong).await?;
             Ok(CollectionStats::new(rows, if known.shape.dense.is_some() { rows } else { 0 }))
         });
-        self.run("vectors.stats", collection, counting).await
+        self.run("vectors.stats", collection, Box::pin(counting)).await
     }
 
     async fn insert(&self, collection: &str, records: Vec<Record>) -> Result<WriteReport> {
@@ -228,20 +252,28 @@ impl VectorStore for MilvusStore {
 
     async fn delete(&self, collection: &str, selection: &Selection) -> Result<u64> {
         let inner = &*self.inner;
-        let deleting = inner.on(collection, |known| async move { inner.delete(&known, selection).await });
-        self.run("vectors.delete", collection, deleting).await
+        // Of every attempt: those that an attempt which failed had removed are gone.
+        let removed = &AtomicU64::new(0);
+        let deleting =
+            inner.on(collection, |known| async move { inner.delete(&known, selection, removed).await });
+        let deleted = self.cut_off("vectors.delete", collection, Effect::Unknown, Box::pin(deleting)).await;
+        match (deleted, removed.load(Ordering::Relaxed)) {
+            (Ok(()), removed) => Ok(removed),
+            (Err(error), 0) => Err(error),
+            (Err(error), removed) => Err(error.with_effect(Effect::Unknown).with_context("removed", removed)),
+        }
     }
 
     async fn search(&self, collection: &str, search: &Search) -> Result<Vec<Vec<Hit>>> {
         let inner = &*self.inner;
         let searching = inner.on(collection, |known| async move { inner.search(&known, search).await });
-        self.run("vectors.search", collection, searching).await
+        self.run("vectors.search", collection, Box::pin(searching)).await
     }
 
     async fn query(&self, collection: &str, query: &RowQuery) -> Result<RowPage> {
         let inner = &*self.inner;
         let querying = inner.on(collection, |known| async move { inner.query(&known, query).await });
-        self.run("vectors.query", collection, querying).await
+        self.run("vectors.query", collection, Box::pin(querying)).await
     }
 
     async fn health(&self) -> Result<()> {

@@ -1,8 +1,13 @@
 //! The store against a server that answers what a test tells it to.
 
 mod calls;
-mod canned;
-mod replies;
+pub(crate) mod canned;
+mod depth;
+mod only_milvus;
+pub(crate) mod replies;
+mod sessions;
 mod spans;
+mod sure;
 mod tls;
+mod waits;
 mod writes;

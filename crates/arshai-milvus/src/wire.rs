@@ -205,7 +205,7 @@ mod tests {
                 field: Some(column),
                 ..FieldData::default()
             };
-            let scalars = |data| Column::Scalars(ScalarField { data: Some(data) });
+            let scalars = |data| Column::Scalars(ScalarField { data: Some(data), ..ScalarField::default() });
             let texts = texts.into_iter().map(Bytes::from).collect();
             let mut data: Vec<u8> = floats.iter().flat_map(|value| value.to_le_bytes()).collect();
             data.extend_from_within(..);
@@ -218,6 +218,7 @@ mod tests {
                     column(DataType::FloatVector, Column::Vectors(VectorField {
                         dim: i64::try_from(floats.len()).unwrap(),
                         data: Some(Vector::FloatVector(FloatArray { data: data.into() })),
+                        ..VectorField::default()
                     })),
                 ],
                 ..WriteRequest::default()

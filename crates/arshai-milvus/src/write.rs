@@ -43,10 +43,15 @@ impl Inner {
         let before = self.remembered(name);
         let write = |known: Arc<Known>| async move { self.write(&known, records, mode).await };
         let report = self.on(name, write).await?;
-        let unfit =
-            |error: &Error| error.kind() == ErrorKind::InvalidInput && error.effect() == Effect::NotApplied;
+        let unfit = |item: &ItemOutcome| match item {
+            ItemOutcome::Failed(error) => {
+                error.kind() == ErrorKind::InvalidInput && error.effect() == Effect::NotApplied
+            }
+            ItemOutcome::NotAttempted => true,
+            ItemOutcome::Written(_) => false,
+        };
         let Some(before) = before else { return Ok(report) };
-        if records.is_empty() || report.failed().filter(|(_, error)| unfit(error)).count() < records.len() {
+        if report.failed().next().is_none() || !report.items.iter().all(unfit) {
             return Ok(report);
         }
         let now = self.look(name).await?;
@@ -164,12 +169,17 @@ impl Inner {
                 match Box::pin(deadline.scope(self.try_batch(known, &mut batch, mode, &mut written))).await {
                     Ok(ids) => ids,
                     Err(failure) => {
-                        let refused = failure.is_harmless()
-                            && (failure.error.kind() == ErrorKind::InvalidInput
-                                || failure.cause == Cause::TooLarge);
-                        if failure.cause == Cause::NotLoaded && !loaded {
+                        let again = failure.is_harmless() || (mode == Mode::Upsert && !known.shape.auto_id);
+                        let refused = again
+                            && match failure.cause {
+                                // None of its rows would do.
+                                Cause::OtherSchema => false,
+                                Cause::TooLarge => true,
+                                _ => failure.error.kind() == ErrorKind::InvalidInput,
+                            };
+                        if again && failure.cause == Cause::NotLoaded && !loaded {
                             loaded = true;
-                            if self.load(&known.shape.spec.name).await.is_ok() {
+                            if deadline.scope(self.load(&known.shape.spec.name)).await.is_ok() {
                                 waiting.push(batch);
                                 continue;
                             }
@@ -235,11 +245,12 @@ impl Inner {
     /// Replaces rows on a server that does it in two steps: readers of this store wait, and they wait for the end
     /// of it even when the future is dropped.
     async fn replace(&self, request: Bytes) -> Result<MutationResult, Failure> {
-        let guard = self.replacing().await;
+        let guard = self.replacing().await?;
         let connection = Arc::clone(&self.connection);
+        let pass = connection.follow();
         let deadline = Deadline::current_or(self.connection.config.timeout);
         let replacing = tokio::spawn(deadline.scope(async move {
-            let _alone = guard;
+            let (_alone, _inside) = (guard, pass);
             connection.send::<MutationResult>("Upsert", request, Safety::Idempotent).await
         }));
         match replacing.await {
@@ -248,7 +259,7 @@ impl Inner {
         }
     }
 
-    /// Takes out the records whose key exists: Milvus would store them beside the old ones.
+    /// Takes out the records whose key exists, whoever wrote it: Milvus would store them beside the old ones.
     async fn drop_present(
         &self,
         known: &Known,
@@ -257,7 +268,7 @@ impl Inner {
     ) -> Result<(), Failure> {
         let ids: Vec<Id> = batch.iter().filter_map(|(_, prepared)| prepared.id.clone()).collect();
         let present: HashSet<Id> =
-            self.present(known, &ids, Consistency::Session).await?.into_iter().collect();
+            self.present(known, &ids, Consistency::Strong).await?.into_iter().collect();
         batch.retain(|(position, prepared)| match &prepared.id {
             Some(id) if present.contains(id) => {
                 written.outcomes.push((*position, ItemOutcome::Failed(exists(id))));

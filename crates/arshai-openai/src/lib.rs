@@ -12,7 +12,8 @@
 //! statuses 408, 409, 429 and 5xx (but 501), whatever their body. Not retried: a quota that is used up, and what the
 //! server forbids to retry (`x-should-retry: false`, or a `retry-after` beyond [`OpenAiConfig::longest_retry_after`]).
 //! Waits are what the server asks for, otherwise full jitter over a doubling window. A reply that streams is retried
-//! until its first byte only.
+//! until its headers only. An error inside a reply that began with 200 is retried when its code or type says that it
+//! may go away.
 //!
 //! # What never happens
 //!

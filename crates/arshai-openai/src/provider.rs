@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use arshai_core::{Error, ErrorKind, chat::ChatModel, embed::Embedder, registry::Provider, wrap::Coalesce};
+use arshai_core::{
+    Error, ErrorKind, Result,
+    chat::ChatModel,
+    embed::Embedder,
+    registry::{Address, Provider},
+    wrap::Coalesce,
+};
 
 use crate::{OpenAiChat, OpenAiConfig, OpenAiEmbedder, Transport};
 
@@ -16,7 +22,7 @@ pub fn model_provider() -> Provider<dyn ChatModel> {
             Error::new(ErrorKind::Config, "which model is not said; write openai:MODEL")
                 .with_context("given", &address)
         })?;
-        let transport = Transport::new(OpenAiConfig::from_env()?)?;
+        let transport = transport(&address)?;
         Ok(Arc::new(OpenAiChat::new(transport, model)?) as Arc<dyn ChatModel>)
     })
     .with_names(["openai"])
@@ -26,11 +32,16 @@ pub fn model_provider() -> Provider<dyn ChatModel> {
 /// that are asked at the same time share a request. Nothing is sent before the first use.
 pub fn embedder_provider() -> Provider<dyn Embedder> {
     Provider::new(|address| async move {
-        let transport = Transport::new(OpenAiConfig::from_env()?)?;
+        let transport = transport(&address)?;
         let embedder = OpenAiEmbedder::new(transport, address.argument().unwrap_or(EMBEDDING_MODEL))?;
         Ok(Arc::new(Coalesce::new(embedder)) as Arc<dyn Embedder>)
     })
     .with_names(["openai"])
+}
+
+/// The server of the environment, with the settings of the address.
+fn transport(address: &Address) -> Result<Transport> {
+    Transport::new(OpenAiConfig::from_env()?.with_settings(&address.settings()?))
 }
 
 #[cfg(test)]

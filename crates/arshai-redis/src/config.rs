@@ -10,7 +10,12 @@ use arshai_core::{
 /// The address used when `REDIS_URL` is not set.
 const DEFAULT_URL: &str = "redis://localhost:6379/0";
 const MOST_CONNECTIONS: usize = 20;
-const PLAINTEXT: &str = "REDIS_ALLOW_PLAINTEXT_PASSWORD";
+const URL: Variable = Variable::new("REDIS_URL", "where Redis is").of(DEFAULT_URL, "").url();
+const PLAINTEXT: Variable = Variable::new(
+    "REDIS_ALLOW_PLAINTEXT_PASSWORD",
+    "`true`: send the password unencrypted to a host that is not this machine",
+)
+.of("false", "true, false");
 
 /// Where the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,11 +133,7 @@ impl Default for RedisConfig {
 
 impl RedisConfig {
     /// What [`RedisConfig::from_env`] reads beside what [`Settings`] does.
-    pub const VARIABLES: [Variable; 2] = [
-        Variable::new("REDIS_URL", "where Redis is").of(DEFAULT_URL, "").url(),
-        Variable::new(PLAINTEXT, "`true`: send the password unencrypted to a host that is not this machine")
-            .of("false", "true, false"),
-    ];
+    pub const VARIABLES: [Variable; 2] = [URL, PLAINTEXT];
 
     /// The settings an address states; the others keep their defaults.
     ///
@@ -167,10 +168,11 @@ impl RedisConfig {
     ///
     /// [`ErrorKind::Config`] naming the variable.
     pub fn from_env() -> Result<Self> {
-        let url = std::env::var("REDIS_URL").ok().filter(|url| !url.trim().is_empty());
-        let mut config = Self::from_variables(url.as_deref(), &Settings::from_env()?)?;
-        config.allow_plaintext_password = allowed_in_plaintext()?;
-        Ok(config)
+        Self::from_env_with(&Settings::from_env()?)
+    }
+
+    pub(crate) fn from_env_with(settings: &Settings) -> Result<Self> {
+        Self::from_variables(URL.read()?.as_deref(), PLAINTEXT.read()?.as_deref(), settings)
     }
 
     /// The settings an address states, and the others of the environment.
@@ -179,22 +181,25 @@ impl RedisConfig {
     ///
     /// As [`RedisConfig::from_url`] and [`RedisConfig::from_env`].
     pub fn from_url_and_env(url: &str) -> Result<Self> {
-        let mut config = Self::from_url(url.trim())?;
-        config.apply(&Settings::from_env()?, allowed_in_plaintext()?);
-        Ok(config)
+        Self::from_url_with(url, &Settings::from_env()?)
     }
 
-    fn apply(&mut self, settings: &Settings, allow_plaintext_password: bool) {
+    pub(crate) fn from_url_with(url: &str, settings: &Settings) -> Result<Self> {
+        Self::from_url(url.trim())?.with(PLAINTEXT.read()?.as_deref(), settings)
+    }
+
+    fn from_variables(url: Option<&str>, plaintext: Option<&str>, settings: &Settings) -> Result<Self> {
+        let config = Self::from_url(url.unwrap_or(DEFAULT_URL).trim());
+        config.map_err(|error| error.with_context("variable", URL.name))?.with(plaintext, settings)
+    }
+
+    fn with(mut self, plaintext: Option<&str>, settings: &Settings) -> Result<Self> {
         self.connections = self.connections.min(settings.redis_max_connections);
         self.connect_timeout = settings.redis_connection_timeout;
-        self.allow_plaintext_password |= allow_plaintext_password;
-    }
-
-    fn from_variables(url: Option<&str>, settings: &Settings) -> Result<Self> {
-        let mut config = Self::from_url(url.unwrap_or(DEFAULT_URL).trim())
-            .map_err(|error| error.with_context("variable", "REDIS_URL"))?;
-        config.apply(settings, false);
-        Ok(config)
+        if let Some(value) = plaintext {
+            self.allow_plaintext_password |= PLAINTEXT.switch(value)?;
+        }
+        Ok(self)
     }
 
     /// The server's address without credentials, for messages.
@@ -289,16 +294,6 @@ impl RedisConfig {
     }
 }
 
-fn allowed_in_plaintext() -> Result<bool> {
-    match std::env::var(PLAINTEXT).as_deref().map(str::trim) {
-        Ok("true") => Ok(true),
-        Ok("false" | "") | Err(std::env::VarError::NotPresent) => Ok(false),
-        _ => Err(Error::new(ErrorKind::Config, "an environment variable has a value that is not understood")
-            .with_context("variable", PLAINTEXT)
-            .with_context("allowed", "true or false")),
-    }
-}
-
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -371,15 +366,19 @@ mod tests {
     #[test]
     fn the_environment_sets_address_and_limits() {
         let mut settings = Settings::default();
-        let config = RedisConfig::from_variables(None, &settings).unwrap();
+        let config = RedisConfig::from_variables(None, None, &settings).unwrap();
         assert_eq!((config.address().as_str(), config.database), ("localhost:6379", 0));
         assert_eq!((config.connections, config.connect_timeout), (2, Duration::from_secs(10)));
         settings.redis_max_connections = 1;
         settings.redis_connection_timeout = Duration::from_secs(3);
-        let config = RedisConfig::from_variables(Some(" rediss://h:1/4 "), &settings).unwrap();
+        let config = RedisConfig::from_variables(Some(" rediss://h:1/4 "), Some("true"), &settings).unwrap();
         assert_eq!((config.connections, config.connect_timeout), (1, Duration::from_secs(3)));
-        assert!(config.tls && config.database == 4);
-        let error = RedisConfig::from_variables(Some("http://h"), &settings).unwrap_err();
-        assert!(error.to_string().contains("REDIS_URL"), "{error}");
+        assert!(config.tls && config.database == 4 && config.allow_plaintext_password);
+        for (url, plaintext, named) in
+            [("http://h", None, "REDIS_URL"), ("redis://h", Some("maybe"), "REDIS_ALLOW_PLAINTEXT_PASSWORD")]
+        {
+            let error = RedisConfig::from_variables(Some(url), plaintext, &settings).unwrap_err();
+            assert!(error.to_string().contains(named), "{error}");
+        }
     }
 }

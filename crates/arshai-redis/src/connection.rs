@@ -13,10 +13,10 @@ use arshai_core::{Error, ErrorKind, Result};
 use fred::{
     clients::Client,
     error::Error as ClientError,
-    interfaces::ClientLike as _,
+    interfaces::{ClientLike as _, KeysInterface as _},
     socket2::TcpKeepalive,
     types::{
-        Builder, ClusterHash, ConnectHandle, CustomCommand, Value,
+        Builder, ClusterHash, ConnectHandle, CustomCommand, Key, Value,
         config::{Config, Server, ServerConfig, TcpConfig, TlsConfig},
     },
 };
@@ -37,31 +37,39 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// One command with its arguments.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Command {
     pub(crate) name: &'static str,
     pub(crate) args: Vec<Value>,
-    /// The hash slot of its key, for clusters.
-    pub(crate) slot: Option<u16>,
+    /// Which of the arguments is the key.
+    pub(crate) key: Option<u8>,
     /// The node of a cluster it is for, if not the slot's.
-    pub(crate) node: Option<Node>,
+    pub(crate) node: Option<Box<Node>>,
 }
 
 impl Command {
     /// A command whose first argument is the key.
     pub(crate) fn on_key(name: &'static str, key: &str, rest: impl IntoIterator<Item = Value>) -> Self {
         let args = std::iter::once(Value::from(key)).chain(rest).collect();
-        Self { name, args, slot: Some(slot(key)), node: None }
+        Self { name, args, key: Some(0), node: None }
     }
 
     /// A command for any node.
     pub(crate) fn anywhere(name: &'static str, args: Vec<Value>) -> Self {
-        Self { name, args, slot: None, node: None }
+        Self { name, args, key: None, node: None }
     }
-}
 
-pub(crate) fn slot(key: &str) -> u16 {
-    fred::util::redis_keyslot(key.as_bytes())
+    /// What a plain read asks for.
+    fn read_key(&self) -> Option<Key> {
+        let [key] = self.args.as_slice() else { return None };
+        (self.name == "GET").then(|| key.as_bytes_str()).flatten().map(|key| Key::from(key.into_inner()))
+    }
+
+    /// The hash slot of its key.
+    pub(crate) fn slot(&self) -> Option<u16> {
+        let key = self.args.get(usize::from(self.key?))?.as_bytes()?;
+        Some(fred::util::redis_keyslot(key))
+    }
 }
 
 /// An open connection. Dropping it closes it.
@@ -85,7 +93,7 @@ impl Connection {
         let connected = tokio::time::timeout(within, this.connected()).await;
         connected.map_err(|_elapsed| timed_out())??;
         let left = give_up.saturating_duration_since(Instant::now());
-        this.send(&Command::anywhere("PING", Vec::new()), left).await?;
+        this.send(Command::anywhere("PING", Vec::new()), left).await?;
         Ok(this)
     }
 
@@ -113,10 +121,18 @@ impl Connection {
     }
 
     /// Sends a command once and waits for its answer.
-    pub(crate) async fn send(&self, command: &Command, within: Duration) -> Result<Value, ClientError> {
+    pub(crate) async fn send(&self, command: Command, within: Duration) -> Result<Value, ClientError> {
         let within = within.max(Duration::from_millis(1));
-        let custom = CustomCommand::new_static(command.name, ClusterHash::Random, false);
-        let answer = self.client.custom::<Value, Value>(custom, command.args.clone());
+        let answer = async {
+            match command.read_key() {
+                // The client writes many of those to its socket at once, and each command it does not know on its own.
+                Some(key) => self.client.get(key).await,
+                None => {
+                    let custom = CustomCommand::new_static(command.name, ClusterHash::Random, false);
+                    self.client.custom::<Value, Value>(custom, command.args).await
+                }
+            }
+        };
         tokio::time::timeout(within, answer).await.unwrap_or_else(|_elapsed| Err(timed_out()))
     }
 
@@ -124,11 +140,11 @@ impl Connection {
     /// may come between the announcement and this one; the node then refuses this one.
     pub(crate) async fn send_announced(
         &self,
-        command: &Command,
+        command: Command,
         within: Duration,
     ) -> Result<Value, ClientError> {
         let announcement = Command::anywhere("ASKING", Vec::new());
-        let (announced, answer) = join(self.send(&announcement, within), self.send(command, within)).await;
+        let (announced, answer) = join(self.send(announcement, within), self.send(command, within)).await;
         announced.and(answer)
     }
 

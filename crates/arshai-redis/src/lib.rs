@@ -28,6 +28,7 @@
 mod cluster;
 mod config;
 mod connection;
+mod gate;
 mod memory;
 mod oddity;
 mod places;

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use arshai_core::{
     Error, ErrorKind, Result,
     memory::{
-        Envelope, KeyPage, KeyPrefix, MAX_OPERATIONS, Memory, MemoryCapabilities, MemoryKey, MemoryStore,
-        OperationId, PageRequest, Precondition, Put, Revision, Ttl, Versioned,
+        Envelope, KeyPage, KeyPrefix, Memory, MemoryCapabilities, MemoryKey, MemoryStore, OperationId,
+        PageRequest, Precondition, Put, Revision, Ttl, Versioned,
     },
 };
 use async_trait::async_trait;
@@ -15,11 +15,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
     config::{RedisConfig, TtlPolicy},
-    connection::{Command, slot},
+    connection::Command,
     oddity,
     revision::{Base, revision_of},
     scan, script,
-    wire::{Call, Wire},
+    wire::{Call, Make, Wire},
 };
 
 /// A hundred years: more than anybody means, less than the server's counter overflows at.
@@ -55,9 +55,9 @@ impl RedisMemory {
     }
 
     /// Reads the stored bytes.
-    async fn read(&self, call: Call, name: &str) -> Result<Option<Bytes>> {
+    async fn read(&self, call: &Call, name: &str) -> Result<Option<Bytes>> {
         let config = &self.wire.config;
-        let command = match (config.ttl_policy, config.ttl) {
+        let command = || match (config.ttl_policy, config.ttl) {
             (TtlPolicy::SlidingOnRead, Some(ttl)) => {
                 Command::on_key("GETEX", name, [Value::from("PX"), Value::from(millis(ttl).to_string())])
             }
@@ -71,19 +71,41 @@ impl RedisMemory {
         bytes(answer.value)
     }
 
+    async fn write(&self, call: &Call, name: &str, memory: &Memory, when: &Precondition) -> Result<Put> {
+        let operation = OperationId::random();
+        // Also a write without condition is made by compare-and-set: one that the network delivers late must not
+        // overwrite what was acknowledged after it.
+        let mut base = match when {
+            Precondition::Any => {
+                let reading = Call { writes: false, ..*call };
+                self.read(&reading, name).await?.map(|stored| Base::of_any(&stored))
+            }
+            Precondition::Absent => None,
+            Precondition::Matches(revision) => Some(Base::of_revision(revision)),
+        };
+        loop {
+            match self.replace(call, name, memory, base.as_ref(), &operation).await? {
+                Replaced::Yes(new) => return Ok(Put::Stored(new)),
+                Replaced::No(current) if *when == Precondition::Any => {
+                    base = current.map(|stored| Base::of_any(&stored));
+                }
+                Replaced::No(current) => {
+                    return Ok(Put::Conflict(current.map(|stored| decode(name, stored)).transpose()?));
+                }
+            }
+        }
+    }
+
     /// Replaces the value of which `base` tells, `None` for no value, by `memory` in one step.
     async fn replace(
         &self,
-        call: Call,
+        call: &Call,
         name: &str,
         memory: &Memory,
         base: Option<&Base>,
         operation: &OperationId,
     ) -> Result<Replaced> {
-        let mut operations = base.map(|base| base.operations.clone()).unwrap_or_default();
-        operations.push(*operation);
-        let excess = operations.len().saturating_sub(MAX_OPERATIONS);
-        operations.drain(..excess);
+        let operations = base.map_or_else(|| vec![*operation], |base| base.with(*operation));
         let stored = Bytes::from(Envelope::encode_parts(memory, &operations));
         let most = self.wire.config.max_value_bytes;
         if stored.len() as u64 > most {
@@ -95,22 +117,14 @@ impl RedisMemory {
             .with_context("max_value_bytes", most));
         }
         let new = revision_of(stored.clone(), operations);
-        let command = self.compare_and_set(name, base, stored);
-        let answer = self
-            .wire
-            .run(call, &command)
-            .await
-            .map_err(|error| error.with_context("key", name.escape_debug()))?;
+        let answer = self.wire.run(call, &|| self.compare_and_set(name, base, stored.clone())).await;
+        let answer = answer.map_err(|error| error.with_context("key", name.escape_debug()))?;
         let Some(current) = applied(answer.value)? else { return Ok(Replaced::Yes(new)) };
         if answer.lost == 0 {
             return Ok(Replaced::No(current));
         }
         // An answer was lost, and the value is not the one to be replaced: because the first attempt replaced it?
-        let operations = current
-            .as_deref()
-            .and_then(|bytes| Envelope::decode(bytes).ok())
-            .map(|envelope| envelope.operations)
-            .unwrap_or_default();
+        let operations = current.as_deref().map(Envelope::operations_in).unwrap_or_default();
         if operations.contains(operation) {
             return Ok(Replaced::Yes(new));
         }
@@ -133,7 +147,7 @@ impl RedisMemory {
         Command {
             name: "EVALSHA",
             args: vec![
-                Value::from(script::COMPARE_AND_SET_SHA.as_str()),
+                Value::from_static_str(script::COMPARE_AND_SET_SHA.as_str()),
                 Value::from(1_i64),
                 Value::from(name),
                 Value::from(base.map(Base::expected).unwrap_or_default()),
@@ -141,15 +155,19 @@ impl RedisMemory {
                 Value::from(ttl),
                 Value::from(keep),
             ],
-            slot: Some(slot(name)),
+            key: Some(2),
             node: None,
         }
     }
 
     /// Whether a command that answers with a number of keys found its key.
-    async fn found(&self, call: Call, command: &Command) -> Result<bool> {
-        let answer = self.wire.run(call, command).await?;
-        Ok(number(&answer.value)? > 0 || (answer.lost > 0 && command.name == "UNLINK"))
+    async fn found(&self, call: &Call, command: &Make<'_>) -> Result<bool> {
+        Ok(number(&self.wire.run(call, command).await?.value)? > 0)
+    }
+
+    async fn unlinked(&self, call: &Call, name: &str) -> Result<bool> {
+        let answer = self.wire.run(call, &|| Command::on_key("UNLINK", name, [])).await?;
+        Ok(number(&answer.value)? > 0 || answer.lost > 0)
     }
 }
 
@@ -173,12 +191,10 @@ impl MemoryStore for RedisMemory {
 
     async fn get(&self, key: &MemoryKey) -> Result<Option<Versioned>> {
         let name = key.stored();
-        self.wire
-            .operation("memory.get", false, async |call| {
-                let stored = self.read(call, &name).await?;
-                stored.map(|stored| decode(&name, stored)).transpose()
-            })
-            .await
+        let (_inside, call) = self.wire.begin("memory.get", false)?;
+        let stored = self.read(&call, &name).await;
+        let versioned = stored.and_then(|stored| stored.map(|stored| decode(&name, stored)).transpose());
+        versioned.map_err(|error| error.with_operation(call.operation))
     }
 
     async fn put(&self, key: &MemoryKey, memory: &Memory, when: Precondition) -> Result<Put> {
@@ -186,43 +202,19 @@ impl MemoryStore for RedisMemory {
         memory
             .validate()
             .map_err(|error| error.with_operation("memory.put").with_context("key", name.escape_debug()))?;
-        self.wire
-            .operation("memory.put", true, async |call| {
-                let operation = OperationId::random();
-                let any = when == Precondition::Any;
-                // Also a write without condition is made by compare-and-set: one that the network delivers late must
-                // not overwrite what was acknowledged after it.
-                let mut base = match &when {
-                    Precondition::Any => {
-                        let reading = Call { writes: false, ..call };
-                        self.read(reading, &name).await?.map(|stored| Base::of_any(&stored))
-                    }
-                    Precondition::Absent => None,
-                    Precondition::Matches(revision) => Some(Base::of_revision(revision)),
-                };
-                loop {
-                    match self.replace(call, &name, memory, base.as_ref(), &operation).await? {
-                        Replaced::Yes(new) => return Ok(Put::Stored(new)),
-                        Replaced::No(current) if any => base = current.map(|stored| Base::of_any(&stored)),
-                        Replaced::No(current) => {
-                            return Ok(Put::Conflict(
-                                current.map(|stored| decode(&name, stored)).transpose()?,
-                            ));
-                        }
-                    }
-                }
-            })
-            .await
+        let (_inside, call) = self.wire.begin("memory.put", true)?;
+        let written = self.write(&call, &name, memory, &when).await;
+        written.map_err(|error| error.with_operation(call.operation))
     }
 
     async fn delete(&self, key: &MemoryKey) -> Result<bool> {
-        let command = Command::on_key("UNLINK", &key.stored(), []);
-        self.wire.operation("memory.delete", true, async |call| self.found(call, &command).await).await
+        let name = key.stored();
+        self.wire.operation("memory.delete", true, async |call| self.unlinked(&call, &name).await).await
     }
 
     async fn list(&self, prefix: &KeyPrefix, page: &PageRequest) -> Result<KeyPage> {
         self.wire
-            .operation("memory.list", false, async |call| scan::page(&self.wire, call, prefix, page).await)
+            .operation("memory.list", false, async |call| scan::page(&self.wire, &call, prefix, page).await)
             .await
     }
 
@@ -230,17 +222,14 @@ impl MemoryStore for RedisMemory {
         let start = prefix.stored();
         self.wire
             .operation("memory.delete_all", true, async |call| {
+                let call = &call;
                 let mut request = PageRequest { limit: DELETE_PAGE, cursor: None };
                 let mut removed = 0_u64;
                 loop {
-                    let reading = Call { writes: false, ..call };
-                    let page = scan::names(&self.wire, reading, &start, &request).await?;
-                    let mut commands = Vec::with_capacity(page.names.len());
-                    for name in &page.names {
-                        commands.push(Command::on_key("UNLINK", name, []));
-                    }
-                    let found = stream::iter(commands)
-                        .map(|command| async move { self.found(call, &command).await })
+                    let reading = Call { writes: false, ..*call };
+                    let page = scan::names(&self.wire, &reading, &start, &request).await?;
+                    let found = stream::iter(page.names)
+                        .map(|name| async move { self.unlinked(call, &name).await })
                         .buffer_unordered(DELETES_AT_ONCE);
                     removed += found.try_fold(0_u64, async |sum, found| Ok(sum + u64::from(found))).await?;
                     match page.next {
@@ -253,10 +242,11 @@ impl MemoryStore for RedisMemory {
     }
 
     async fn ttl(&self, key: &MemoryKey) -> Result<Option<Ttl>> {
-        let command = Command::on_key("PTTL", &key.stored(), []);
+        let name = key.stored();
         self.wire
             .operation("memory.ttl", false, async |call| {
-                Ok(match number(&self.wire.run(call, &command).await?.value)? {
+                let answer = self.wire.run(&call, &|| Command::on_key("PTTL", &name, [])).await?;
+                Ok(match number(&answer.value)? {
                     -2 => None,
                     -1 => Some(Ttl::Forever),
                     left => Some(Ttl::Remaining(Duration::from_millis(u64::try_from(left).unwrap_or(0)))),
@@ -270,12 +260,12 @@ impl MemoryStore for RedisMemory {
         self.wire
             .operation("memory.touch", true, async |call| match ttl {
                 Ttl::Remaining(left) => {
-                    let left = Value::from(millis(left).to_string());
-                    self.found(call, &Command::on_key("PEXPIRE", &name, [left])).await
+                    let left = || Value::from(millis(left).to_string());
+                    self.found(&call, &|| Command::on_key("PEXPIRE", &name, [left()])).await
                 }
                 // It answers 0 also for a key that has no end anyway.
-                Ttl::Forever => Ok(self.found(call, &Command::on_key("PERSIST", &name, [])).await?
-                    || self.found(call, &Command::on_key("EXISTS", &name, [])).await?),
+                Ttl::Forever => Ok(self.found(&call, &|| Command::on_key("PERSIST", &name, [])).await?
+                    || self.found(&call, &|| Command::on_key("EXISTS", &name, [])).await?),
             })
             .await
     }
@@ -283,7 +273,7 @@ impl MemoryStore for RedisMemory {
     async fn health(&self) -> Result<()> {
         self.wire
             .operation("memory.health", false, async |call| {
-                self.wire.run(call, &Command::anywhere("PING", Vec::new())).await.map(|_| ())
+                self.wire.run(&call, &|| Command::anywhere("PING", Vec::new())).await.map(|_| ())
             })
             .await
     }

@@ -1,10 +1,7 @@
 //! The connections to one server: opened when first used, by one caller for all who wait.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -28,7 +25,6 @@ pub(crate) struct Places {
     /// A node of a cluster; none for the server that the settings name.
     node: Option<Node>,
     places: Vec<Place>,
-    turn: AtomicUsize,
 }
 
 /// A place for one connection.
@@ -42,7 +38,7 @@ struct Place {
 impl Places {
     pub(crate) fn new(node: Option<Node>, connections: usize) -> Self {
         let places = (0..connections).map(|_| Place::default()).collect();
-        Self { node, places, turn: AtomicUsize::new(0) }
+        Self { node, places }
     }
 
     pub(crate) fn node(&self) -> Option<&Node> {
@@ -54,11 +50,10 @@ impl Places {
         &self,
         config: &RedisConfig,
         tls: Option<&TlsConfig>,
-        call: Call,
+        call: &Call,
         most: Duration,
     ) -> Result<Arc<Connection>, Verdict> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.places.len().max(1);
-        let Some(place) = self.places.get(turn) else { return Err(out_of_time(call)) };
+        let Some(place) = fastrand::choice(&self.places) else { return Err(out_of_time(call)) };
         match place.open() {
             Some(connection) => Ok(connection),
             // Boxed, as it is rare and large.
@@ -71,7 +66,7 @@ impl Places {
         place: &Place,
         config: &RedisConfig,
         tls: Option<&TlsConfig>,
-        call: Call,
+        call: &Call,
         most: Duration,
     ) -> Result<Arc<Connection>, Verdict> {
         let Ok(_connecting) = tokio::time::timeout(call.deadline.remaining(), place.connecting.lock()).await
@@ -144,7 +139,7 @@ impl Place {
     }
 }
 
-pub(crate) fn out_of_time(call: Call) -> Verdict {
+pub(crate) fn out_of_time(call: &Call) -> Verdict {
     let error = Deadline::error(call.operation, Effect::NotApplied);
     Verdict::Refused { error, again: false, elsewhere: false }
 }

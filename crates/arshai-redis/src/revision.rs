@@ -3,7 +3,7 @@
 //! The ids travel in the revision because the next write must carry them on, and a put is given nothing of the value
 //! it replaces but its revision.
 
-use arshai_core::memory::{Envelope, OperationId, Revision};
+use arshai_core::memory::{Envelope, MAX_OPERATIONS, OperationId, Revision};
 use fred::bytes::Bytes;
 
 use crate::script::{hex, sha1};
@@ -26,32 +26,46 @@ pub(crate) fn revision_of(stored: Bytes, operations: Vec<OperationId>) -> Revisi
 /// The value a write replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Base {
-    digest: Vec<u8>,
+    /// None matches no value.
+    digest: Option<[u8; DIGEST]>,
     pub(crate) operations: Vec<OperationId>,
 }
 
 impl Base {
-    pub(crate) fn of_stored(stored: &[u8], operations: &[OperationId]) -> Self {
-        Self { digest: sha1(stored).to_vec(), operations: operations.to_vec() }
+    fn of_stored(stored: &[u8], operations: Vec<OperationId>) -> Self {
+        Self { digest: Some(sha1(stored)), operations }
     }
 
     /// Of bytes that may not be an envelope.
     pub(crate) fn of_any(stored: &[u8]) -> Self {
-        let operations = Envelope::decode(stored).map(|envelope| envelope.operations).unwrap_or_default();
-        Self::of_stored(stored, &operations)
+        Self::of_stored(stored, Envelope::operations_in(stored))
     }
 
     /// Of a revision; one that another backend made matches no value.
     pub(crate) fn of_revision(revision: &Revision) -> Self {
-        let bytes = revision.as_bytes();
-        let (digest, ids) = bytes.split_at(DIGEST.min(bytes.len()));
-        let operation = |id: &[u8]| Some(OperationId::from_bytes(id.try_into().ok()?));
-        Self { digest: digest.to_vec(), operations: ids.chunks(ID).filter_map(operation).collect() }
+        let (digest, ids) = revision
+            .as_bytes()
+            .split_first_chunk()
+            .map_or((None, [].as_slice()), |(digest, ids)| (Some(*digest), ids));
+        let operations =
+            ids.chunks_exact(ID).filter_map(|id| Some(OperationId::from_bytes(id.try_into().ok()?)));
+        let mut kept = Vec::with_capacity(MAX_OPERATIONS.saturating_add(1));
+        kept.extend(operations);
+        Self { digest, operations: kept }
     }
 
     /// The digest as the script compares it; never empty, as that means "no value".
     pub(crate) fn expected(&self) -> String {
-        if self.digest.len() == DIGEST { hex(&self.digest) } else { "-".to_owned() }
+        self.digest.map_or_else(|| "-".to_owned(), |digest| hex(&digest))
+    }
+
+    /// The ids that the value with this write holds.
+    pub(crate) fn with(&self, operation: OperationId) -> Vec<OperationId> {
+        let excess = self.operations.len().saturating_add(1).saturating_sub(MAX_OPERATIONS);
+        let mut operations = Vec::with_capacity(MAX_OPERATIONS);
+        operations.extend(self.operations.iter().skip(excess));
+        operations.push(operation);
+        operations
     }
 
     /// Whether `operations`, of a later value, show that this one came before it with no gap.
@@ -67,11 +81,20 @@ mod tests {
     #[test]
     fn ids_survive_the_way_through_a_revision() {
         let operations: Vec<_> = (0..16).map(|_| OperationId::random()).collect();
-        let base = Base::of_stored(b"value", &operations);
+        let base = Base::of_stored(b"value", operations.clone());
         let again = Base::of_revision(&revision_of(Bytes::from_static(b"value"), operations.clone()));
         assert_eq!(again, base);
         assert_eq!(again.expected(), hex(&sha1(b"value")));
         assert!(base.precedes(&operations[15..]) && !base.precedes(&operations[..15]));
+    }
+
+    #[test]
+    fn a_write_adds_its_id_and_the_oldest_goes() {
+        let operations: Vec<_> = (0..16).map(|_| OperationId::random()).collect();
+        let new = OperationId::random();
+        let kept = Base::of_stored(b"value", operations.clone()).with(new);
+        assert_eq!((&kept[..15], kept[15], kept.len()), (&operations[1..], new, 16));
+        assert_eq!(Base::of_stored(b"value", operations[..2].to_vec()).with(new).len(), 3);
     }
 
     #[test]

@@ -26,19 +26,19 @@ impl Wire {
     /// The connections to the server that the command is for.
     pub(crate) async fn places(
         &self,
-        call: Call,
+        call: &Call,
         command: &Command,
-        redirect: Option<Redirect>,
+        redirect: Option<&Redirect>,
     ) -> Result<Arc<Places>, Verdict> {
         let cluster = match &self.route {
             Route::One(places) => return Ok(Arc::clone(places)),
             Route::Cluster(cluster) => cluster,
         };
-        if let Some(node) = redirect.map(|redirect| redirect.node).as_ref().or(command.node.as_ref()) {
+        if let Some(node) = redirect.map(|redirect| &redirect.node).or(command.node.as_deref()) {
             return Ok(cluster.places(node));
         }
         let map = self.map(cluster, call).await?;
-        let node = match command.slot {
+        let node = match command.slot() {
             Some(slot) => map.holder(slot).cloned(),
             None => fastrand::choice(map.masters()).map(|(_, node)| node),
         };
@@ -52,7 +52,7 @@ impl Wire {
     pub(crate) async fn connection(
         &self,
         places: &Places,
-        call: Call,
+        call: &Call,
         most: Duration,
     ) -> Result<Arc<Connection>, Verdict> {
         let opened = places.connection(&self.config, self.tls.as_ref(), call, most).await;
@@ -105,7 +105,7 @@ impl Wire {
     }
 
     /// Where the slots of the cluster are. Reading it changes nothing, so no answer to it counts as lost.
-    async fn map(&self, cluster: &Cluster, call: Call) -> Result<Arc<SlotMap>, Verdict> {
+    async fn map(&self, cluster: &Cluster, call: &Call) -> Result<Arc<SlotMap>, Verdict> {
         match cluster.map() {
             Some(map) => Ok(map),
             // Boxed, as it is rare and large.
@@ -113,7 +113,7 @@ impl Wire {
         }
     }
 
-    async fn read_map(&self, cluster: &Cluster, call: Call) -> Result<Arc<SlotMap>, Verdict> {
+    async fn read_map(&self, cluster: &Cluster, call: &Call) -> Result<Arc<SlotMap>, Verdict> {
         let Ok(_reading) = tokio::time::timeout(call.deadline.remaining(), cluster.reading.lock()).await
         else {
             return Err(out_of_time(call));
@@ -135,12 +135,12 @@ impl Wire {
         Err(last)
     }
 
-    async fn map_of(&self, cluster: &Cluster, teller: &Node, call: Call) -> Result<SlotMap, Verdict> {
+    async fn map_of(&self, cluster: &Cluster, teller: &Node, call: &Call) -> Result<SlotMap, Verdict> {
         let places = cluster.places(teller);
         let connection = self.connection(&places, call, TELLER_TIMEOUT).await?;
         let within = TELLER_TIMEOUT.min(self.config.command_timeout).min(call.deadline.remaining());
         let ask = Command::anywhere("CLUSTER", vec![Value::from("SLOTS")]);
-        let answer = connection.send(&ask, within).await;
+        let answer = connection.send(ask, within).await;
         let answer = answer.map_err(|error| self.judged(error, &places, &connection))?;
         SlotMap::read(&answer, teller).map_err(|error| Verdict::Refused {
             error,
@@ -150,7 +150,7 @@ impl Wire {
     }
 
     /// The masters of a cluster, each with its first slot, in the order of those; empty for one server.
-    pub(crate) async fn masters(&self, call: Call) -> Result<Vec<(u16, Node)>> {
+    pub(crate) async fn masters(&self, call: &Call) -> Result<Vec<(u16, Node)>> {
         let Route::Cluster(cluster) = &self.route else { return Ok(Vec::new()) };
         match self.map(cluster, call).await {
             Ok(map) => Ok(map.masters()),

@@ -49,7 +49,7 @@ pub(crate) struct Names {
 
 pub(crate) async fn page(
     wire: &Wire,
-    call: Call,
+    call: &Call,
     prefix: &KeyPrefix,
     request: &PageRequest,
 ) -> Result<KeyPage> {
@@ -59,7 +59,7 @@ pub(crate) async fn page(
 }
 
 /// Looks until the page is full, the set is through, or half of the time is over.
-pub(crate) async fn names(wire: &Wire, call: Call, prefix: &str, request: &PageRequest) -> Result<Names> {
+pub(crate) async fn names(wire: &Wire, call: &Call, prefix: &str, request: &PageRequest) -> Result<Names> {
     let masters = wire.masters(call).await?;
     let mut position = match &request.cursor {
         Some(cursor) => Some(resumed(Position::read(cursor)?, &masters)),
@@ -75,17 +75,20 @@ pub(crate) async fn names(wire: &Wire, call: Call, prefix: &str, request: &PageR
         }
         let node = masters.iter().find(|(slot, _)| Some(*slot) == at.slot).map(|(_, server)| server.clone());
         let count = limit.clamp(*LOOK_AT.start(), *LOOK_AT.end());
-        let mut command = Command::anywhere(
-            "SCAN",
-            vec![
-                Value::from(at.cursor.to_string()),
-                Value::from("MATCH"),
-                Value::from(pattern.as_str()),
-                Value::from("COUNT"),
-                Value::from(count.to_string()),
-            ],
-        );
-        command.node = node;
+        let command = || {
+            let mut command = Command::anywhere(
+                "SCAN",
+                vec![
+                    Value::from(at.cursor.to_string()),
+                    Value::from("MATCH"),
+                    Value::from(pattern.as_str()),
+                    Value::from("COUNT"),
+                    Value::from(count.to_string()),
+                ],
+            );
+            command.node = node.clone().map(Box::new);
+            command
+        };
         let (cursor, found) = read_reply(wire.run(call, &command).await?.value)?;
         names.extend(found.into_iter().filter(|name| name.starts_with(prefix)));
         position =

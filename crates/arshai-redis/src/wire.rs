@@ -2,23 +2,17 @@
 //!
 //! Every command given to [`Wire::run`] may be executed twice without harm; that is what the compare-and-set is for.
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
 use fred::types::{Value, config::TlsConfig};
-use tracing::{Instrument as _, field::Empty};
+use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{
     cluster::{Cluster, Node, Redirect},
     config::{RedisConfig, RedisServer},
     connection::{Command, Connection, closed, tls_of},
+    gate::{Gate, Inside},
     places::{Places, out_of_time},
     reply::{Verdict, judge},
     route::Route,
@@ -41,9 +35,7 @@ pub(crate) struct Wire {
     pub(crate) config: RedisConfig,
     pub(crate) tls: Option<TlsConfig>,
     pub(crate) route: Route,
-    closed: AtomicBool,
-    /// Operations hold it shared, closing waits for it alone.
-    running: tokio::sync::RwLock<()>,
+    gate: Gate,
 }
 
 /// One operation of the memory, as far as sending its commands goes.
@@ -54,6 +46,9 @@ pub(crate) struct Call {
     /// Whether it changes anything on the server.
     pub(crate) writes: bool,
 }
+
+/// Makes a command, once for each time it is sent.
+pub(crate) type Make<'a> = dyn Fn() -> Command + Send + Sync + 'a;
 
 /// What the server answered at last.
 #[derive(Debug)]
@@ -74,8 +69,7 @@ impl Wire {
             }
             _ => Route::One(Arc::new(Places::new(None, config.connections))),
         };
-        let (closed, running) = (AtomicBool::new(false), tokio::sync::RwLock::new(()));
-        Ok(Self { config, tls, route, closed, running })
+        Ok(Self { config, tls, route, gate: Gate::default() })
     }
 
     /// Runs one operation: refused when closed, and waited for by [`Wire::close`].
@@ -85,27 +79,21 @@ impl Wire {
         writes: bool,
         work: impl FnOnce(Call) -> F,
     ) -> Result<T> {
-        if self.is_closed() {
-            return Err(closed(operation));
-        }
-        let deadline = Deadline::current_or(self.config.timeout);
-        // Waits only while the store is being closed.
-        let _running = self.running.read().await;
-        if self.is_closed() {
-            return Err(closed(operation));
-        }
-        work(Call { operation, deadline, writes }).await.map_err(|error| error.with_operation(operation))
+        let (_inside, call) = self.begin(operation, writes)?;
+        work(call).await.map_err(|error| error.with_operation(operation))
     }
 
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+    /// The same in two parts, for those whose future is to be small: the operation lasts as long as what keeps the
+    /// gate open, and its errors are to be given its name.
+    pub(crate) fn begin(&self, operation: &'static str, writes: bool) -> Result<(Inside<'_>, Call)> {
+        let inside = self.gate.enter().ok_or_else(|| closed(operation))?;
+        Ok((inside, Call { operation, deadline: Deadline::current_or(self.config.timeout), writes }))
     }
 
     /// Waits for what runs, then ends the connections.
     pub(crate) async fn close(&self, operation: &'static str) -> Result<()> {
-        self.closed.store(true, Ordering::Release);
         let deadline = Deadline::current_or(self.config.timeout);
-        let drained = tokio::time::timeout(deadline.remaining(), self.running.write()).await;
+        let drained = tokio::time::timeout(deadline.remaining(), self.gate.close()).await;
         let all = match &self.route {
             Route::One(places) => vec![Arc::clone(places)],
             Route::Cluster(cluster) => cluster.all_places(),
@@ -113,93 +101,116 @@ impl Wire {
         for places in all {
             places.quit(QUIT_TIMEOUT.min(deadline.remaining())).await;
         }
-        drained.map(|_| ()).map_err(|_elapsed| Deadline::error(operation, Effect::NotApplied))
+        drained.map_err(|_elapsed| Deadline::error(operation, Effect::NotApplied))
     }
 
     /// Sends a command until it is answered, refused for good, or out of time.
     ///
     /// An error says with its effect whether the command may have been executed.
-    pub(crate) async fn run(&self, call: Call, command: &Command) -> Result<Answer> {
+    pub(crate) async fn run(&self, call: &Call, make: &Make<'_>) -> Result<Answer> {
+        let name = || make().name;
         let span = tracing::debug_span!(
             "redis",
             otel.kind = "client",
-            otel.name = command.name,
+            otel.name = name(),
             db.system.name = "redis",
-            db.operation.name = command.name,
+            db.operation.name = name(),
             db.namespace = %self.config.database,
             server.address = %self.config.host(),
             server.port = self.config.port(),
             "error.type" = Empty,
         );
         if span.is_disabled() {
-            return self.attempts(call, command).await;
+            drop(span);
+            return self.attempts(call, make).await;
         }
-        let answer = Box::pin(self.attempts(call, command).instrument(span.clone())).await;
+        Box::pin(self.traced(call, make, span)).await
+    }
+
+    async fn traced(&self, call: &Call, make: &Make<'_>, span: Span) -> Result<Answer> {
+        let answer = self.attempts(call, make).instrument(span.clone()).await;
         if let Err(error) = &answer {
             span.record("error.type", error.kind().name());
         }
         answer
     }
 
-    async fn attempts(&self, call: Call, command: &Command) -> Result<Answer> {
+    async fn attempts(&self, call: &Call, make: &Make<'_>) -> Result<Answer> {
+        match self.attempt(call, make, false, false, None).await {
+            Ok(value) => Ok(Answer { value, lost: 0 }),
+            // Boxed, as it is rare and large.
+            Err(verdict) => Box::pin(self.insist(call, make, verdict)).await,
+        }
+    }
+
+    /// What follows a first attempt that failed.
+    async fn insist(&self, call: &Call, make: &Make<'_>, mut verdict: Verdict) -> Result<Answer> {
         let mut lost = 0_u32;
         let mut refusals = 0_u32;
         let mut redirections = 0_u32;
         let mut redirect = None;
-        let mut script_given = None;
+        let mut script_given = false;
         let mut reason = None;
         loop {
-            let sent = script_given.as_ref().unwrap_or(command);
-            let (error, again) = match self.attempt(call, sent, lost > 0, redirect.take()).await {
-                Ok(value) => return Ok(Answer { value, lost }),
-                Err(Verdict::Moved(to)) => {
+            let failed = match verdict {
+                Verdict::Moved(to) => {
                     redirections = redirections.saturating_add(1);
-                    if redirections % REDIRECTIONS != 0 {
-                        redirect = Some(to);
-                        continue;
-                    }
-                    (Error::new(ErrorKind::Unavailable, "the key's slot keeps moving"), true)
+                    redirect = (redirections % REDIRECTIONS != 0).then_some(to);
+                    let error = Error::new(ErrorKind::Unavailable, "the key's slot keeps moving");
+                    redirect.is_none().then_some((error, true))
                 }
-                Err(Verdict::NoScript) if script_given.is_none() => {
-                    script_given = Some(with_script(command));
-                    continue;
+                Verdict::NoScript if !script_given => {
+                    script_given = true;
+                    None
                 }
-                Err(Verdict::NoScript) => (Error::internal("the server refuses its own script"), false),
-                Err(Verdict::Refused { error, again, .. }) => (error, again),
-                Err(Verdict::Lost(error)) => {
+                Verdict::NoScript => Some((Error::internal("the server refuses its own script"), false)),
+                Verdict::Refused { error, again, .. } => Some((error, again)),
+                Verdict::Lost(error) => {
                     lost = lost.saturating_add(1);
-                    (error, true)
+                    Some((error, true))
                 }
             };
-            refusals = refusals.saturating_add(1);
-            // A write whose answer was lost is found out about until the deadline.
-            let insist = lost > 0 && call.writes;
-            let wait =
-                if lost == 1 && refusals == 1 { SOON.mul_f64(fastrand::f64()) } else { backoff(refusals) };
-            let over = !again || (!insist && refusals > self.config.retries);
-            if over || Box::pin(call.deadline.sleep(call.operation, wait)).await.is_err() {
-                // The end of the time is the least that can be said of why it was not enough.
-                let ended = insist && error.kind() == ErrorKind::Timeout;
-                let error = reason.filter(|_| ended).unwrap_or(error);
-                return Err(self.last_error(call, error, lost, refusals));
+            if let Some((error, again)) = failed {
+                refusals = refusals.saturating_add(1);
+                // A write whose answer was lost is found out about until the deadline.
+                let until_the_deadline = lost > 0 && call.writes;
+                let wait = if lost == 1 && refusals == 1 {
+                    SOON.mul_f64(fastrand::f64())
+                } else {
+                    backoff(refusals)
+                };
+                let over = !again || (!until_the_deadline && refusals > self.config.retries);
+                if over || call.deadline.sleep(call.operation, wait).await.is_err() {
+                    // The end of the time is the least that can be said of why it was not enough.
+                    let ended = until_the_deadline && error.kind() == ErrorKind::Timeout;
+                    let error = reason.filter(|_| ended).unwrap_or(error);
+                    return Err(self.last_error(call, error, lost, refusals));
+                }
+                tracing::debug!(%error, attempt = refusals, "trying again");
+                if error.kind() != ErrorKind::Timeout {
+                    reason = Some(error);
+                }
             }
-            tracing::debug!(%error, attempt = refusals, "trying again");
-            if error.kind() != ErrorKind::Timeout {
-                reason = Some(error);
+            match self.attempt(call, make, script_given, lost > 0, redirect.take().as_ref()).await {
+                Ok(value) => return Ok(Answer { value, lost }),
+                Err(next) => verdict = next,
             }
         }
     }
 
-    /// `seen`: whether a server may have executed the command before.
+    /// `script_given`: the script itself is sent, not its digest. `seen`: whether a server may have executed the
+    /// command before.
     async fn attempt(
         &self,
-        call: Call,
-        command: &Command,
+        call: &Call,
+        make: &Make<'_>,
+        script_given: bool,
         seen: bool,
-        redirect: Option<Redirect>,
+        redirect: Option<&Redirect>,
     ) -> Result<Value, Verdict> {
-        let announced = redirect.as_ref().is_some_and(|redirect| redirect.once);
-        let places = self.places(call, command, redirect).await?;
+        let announced = redirect.is_some_and(|redirect| redirect.once);
+        let command = if script_given { with_script(make()) } else { make() };
+        let places = self.places(call, &command, redirect).await?;
         let connection = self.connection(&places, call, self.config.connect_timeout).await?;
         let within = self.config.command_timeout.min(call.deadline.remaining());
         if within.is_zero() {
@@ -226,12 +237,12 @@ impl Wire {
     }
 
     /// Waits until enough replicas hold what this connection has seen written.
-    async fn replicated(&self, call: Call, connection: &Connection) -> Result<(), (Error, bool)> {
+    async fn replicated(&self, call: &Call, connection: &Connection) -> Result<(), (Error, bool)> {
         let left = self.config.command_timeout.min(call.deadline.remaining());
         let patience = REPLICAS_TIMEOUT.min(left / 2).as_millis().max(1).to_string();
         let most = self.config.min_replicas;
         let wait = Command::anywhere("WAIT", vec![Value::from(most.to_string()), Value::from(patience)]);
-        match connection.send(&wait, left).await {
+        match connection.send(wait, left).await {
             Ok(Value::Integer(replicas)) if replicas >= i64::from(most) => Ok(()),
             Ok(_) => {
                 let error = Error::new(
@@ -249,7 +260,7 @@ impl Wire {
         }
     }
 
-    pub(crate) fn last_error(&self, call: Call, error: Error, lost: u32, attempts: u32) -> Error {
+    pub(crate) fn last_error(&self, call: &Call, error: Error, lost: u32, attempts: u32) -> Error {
         let error = if lost > 0 && call.writes {
             Error::new(
                 ErrorKind::OutcomeUnknown,
@@ -269,13 +280,12 @@ impl Wire {
 }
 
 /// The same command with the script itself in place of its digest.
-fn with_script(command: &Command) -> Command {
-    let mut full = command.clone();
-    full.name = "EVAL";
-    if let Some(first) = full.args.first_mut() {
-        *first = Value::from(script::COMPARE_AND_SET);
+fn with_script(mut command: Command) -> Command {
+    command.name = "EVAL";
+    if let Some(first) = command.args.first_mut() {
+        *first = Value::from_static_str(script::COMPARE_AND_SET);
     }
-    full
+    command
 }
 
 /// Full jitter over an exponentially growing window.

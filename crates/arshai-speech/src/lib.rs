@@ -43,6 +43,6 @@ mod wav;
 
 pub use audio::{FORMATS, audio_from_reader};
 pub use azure::{AzureHearing, AzureSpeechConfig, AzureSpeechSynthesizer, AzureSpeechTranscriber};
-pub use config::{SpeechConfig, synthesizer_from_env, transcriber_from_env};
+pub use config::{SpeechConfig, SpeechService, synthesizer_from_env, transcriber_from_env};
 pub use synthesize::{OpenAiSynthesizer, SynthesizerConfig};
 pub use transcribe::{Hints, OpenAiTranscriber, Split, TranscriberConfig};

@@ -1,7 +1,7 @@
 //! Spans with the field names of OpenTelemetry's conventions for generative AI
 //! (<https://opentelemetry.io/docs/specs/semconv/gen-ai/>).
 
-use arshai_core::Error;
+use arshai_core::{Error, speech::Transcript};
 use arshai_openai::Transport;
 use tracing::{Span, field::Empty, info_span};
 
@@ -38,6 +38,13 @@ pub(crate) fn call(
 /// How a provider is called in spans.
 pub(crate) fn provider(transport: &Transport) -> &'static str {
     if transport.config().azure.is_some() { "azure.ai.openai" } else { "openai" }
+}
+
+/// What was heard, where content is to be in spans.
+pub(crate) fn told(span: &Span, transport: &Transport, transcript: &Transcript) {
+    if transport.config().capture_content {
+        span.record("gen_ai.output.messages", transcript.text.as_str());
+    }
 }
 
 /// Why it failed: the kind, which holds nothing of the content.

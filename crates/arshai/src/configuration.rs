@@ -1,17 +1,20 @@
 //! Everything from settings: which backends a program uses, and with what.
 
-use std::{path::PathBuf, sync::Arc};
+mod open;
+mod value;
+
+use std::path::PathBuf;
 
 use arshai_core::{
     Error, ErrorKind, Result,
-    chat::ChatModel,
-    config::{Secret, Settings, Variable},
-    embed::Embedder,
-    memory::MemoryStore,
-    vector::VectorStore,
+    config::{Settings, Variable},
+    registry::Address,
 };
 
+pub use value::{InForce, Origin};
+
 use crate::Backends;
+use value::Value;
 
 /// Which backends a program uses. What is set here beats the environment, which beats the defaults.
 ///
@@ -30,102 +33,72 @@ use crate::Backends;
 pub struct Config {
     backends: Backends,
     settings: Settings,
+    /// Whether the program gave them.
+    gives_settings: bool,
+    /// The folder that the program gave.
+    folder: Option<PathBuf>,
     data: Value,
     store: Value,
     memory: Value,
     embedder: Value,
     model: Value,
     collection: Value,
-}
-
-/// Where a value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// Nothing sets it.
-    Default,
-    /// An environment variable.
-    Environment,
-    /// The program, or a flag.
-    Explicit,
-}
-
-/// A value, where it comes from, and what it means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InForce {
-    /// The variable that sets it.
-    pub variable: Variable,
-    /// The value, with `***` in place of a secret.
-    pub value: String,
-    /// Who set it.
-    pub origin: Origin,
-}
-
-#[derive(Debug, Clone)]
-struct Value {
-    variable: Variable,
-    set: Option<(Secret, Origin)>,
-}
-
-impl Value {
-    fn of(variable: Variable) -> Self {
-        let value = std::env::var(variable.name).ok().filter(|value| !value.trim().is_empty());
-        Self { variable, set: value.map(|value| (Secret::new(value.trim()), Origin::Environment)) }
-    }
-
-    fn set(&mut self, value: &str) {
-        self.set = Some((Secret::new(value), Origin::Explicit));
-    }
-
-    fn get(&self) -> Option<&str> {
-        self.set.as_ref().map(|(value, _)| value.expose())
-    }
-
-    fn in_force(&self) -> InForce {
-        let origin = self.set.as_ref().map_or(Origin::Default, |(_, origin)| *origin);
-        let value = self.get().unwrap_or(self.variable.default);
-        InForce { variable: self.variable, value: self.variable.shown(value), origin }
-    }
+    transcriber: Option<String>,
+    synthesizer: Option<String>,
 }
 
 impl Config {
     /// What [`Config::from_env`] reads beside the variables of the backends.
     pub const VARIABLES: [Variable; 6] = [
-        Variable::new("ARSHAI_DATA", "folder of the SQLite file").of("the platform's data folder", ""),
+        Variable::new("ARSHAI_DATA", "folder of the SQLite file").otherwise("the platform's data folder"),
         Variable::new("ARSHAI_STORE", "where documents are: a URL or a provider's name")
-            .of("sqlite://, arshai.db in the data folder", "")
+            .otherwise("arshai.db in the data folder")
             .url(),
         Variable::new("ARSHAI_MEMORY", "where conversations are: a URL or a provider's name")
-            .of("as the store", "")
+            .otherwise(
+                "where documents are, if that keeps conversations too; else arshai.db in the data folder",
+            )
             .url(),
         Variable::new("ARSHAI_EMBEDDER", "who embeds text: none, local, openai or openai:MODEL")
-            .of("local", ""),
-        Variable::new("ARSHAI_MODEL", "who answers: extractive, openai or openai:MODEL").of("extractive", ""),
+            .otherwise("local; none without the Cargo feature `minilm`"),
+        Variable::new("ARSHAI_MODEL", "who answers: extractive or openai:MODEL").of("extractive", ""),
         Variable::new("ARSHAI_COLLECTION", "the collection of documents").of("default", ""),
     ];
 
+    /// What the terminal program reads beside all others.
+    pub const LOG: Variable = Variable::new(
+        "ARSHAI_LOG",
+        "what the program `arshai` logs: a level, or levels of targets, such as `warn,arshai=debug`",
+    )
+    .otherwise("error; with -v more");
+
     /// Every variable that this program reads, with the features it was built with.
     pub fn variables() -> Vec<Variable> {
-        Self::VARIABLES.into_iter().chain(Settings::VARIABLES).chain(crate::backends::variables()).collect()
+        let own = Self::VARIABLES.into_iter().chain([Self::LOG]);
+        own.chain(Settings::VARIABLES).chain(crate::backends::variables()).collect()
     }
 
     /// What the environment says.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] naming the first variable whose value is not understood, and what is.
+    /// [`ErrorKind::Config`] naming the first variable whose value is not understood, and what is. Variables of a backend
+    /// are looked at when it is opened; [`Config::problems`] looks at all of them.
     pub fn from_env() -> Result<Self> {
-        let [data, store, memory, embedder, model, collection] = Self::VARIABLES.map(Value::of);
-        let settings = Settings::from_env()?;
+        let [data, store, memory, embedder, model, collection] = Self::VARIABLES;
         Ok(Self {
             backends: Backends::built_in(),
-            settings,
-            data,
-            store,
-            memory,
-            embedder,
-            model,
-            collection,
+            settings: Settings::from_env()?,
+            gives_settings: false,
+            folder: None,
+            data: Value::of(data)?,
+            store: Value::of(store)?,
+            memory: Value::of(memory)?,
+            embedder: Value::of(embedder)?,
+            model: Value::of(model)?,
+            collection: Value::of(collection)?,
+            transcriber: None,
+            synthesizer: None,
         })
     }
 
@@ -136,10 +109,20 @@ impl Config {
         self
     }
 
+    /// The same with these settings instead of the environment's, in every backend that is opened.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self.gives_settings = true;
+        self
+    }
+
     /// The same with another folder for the SQLite file.
     #[must_use]
     pub fn with_data(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.data.set(&folder.into().to_string_lossy());
+        let folder = folder.into();
+        self.data.set(&folder.to_string_lossy());
+        self.folder = Some(folder);
         self
     }
 
@@ -178,6 +161,21 @@ impl Config {
         self
     }
 
+    /// The same with this transcriber, such as `openai:whisper-1` or `azure`. Default: the one for which the environment
+    /// holds a key or an address.
+    #[must_use]
+    pub fn with_transcriber(mut self, address: &str) -> Self {
+        self.transcriber = Some(address.to_owned());
+        self
+    }
+
+    /// The same with this synthesizer, likewise.
+    #[must_use]
+    pub fn with_synthesizer(mut self, address: &str) -> Self {
+        self.synthesizer = Some(address.to_owned());
+        self
+    }
+
     /// What there is to choose from.
     pub fn backends(&self) -> &Backends {
         &self.backends
@@ -190,132 +188,151 @@ impl Config {
 
     /// The collection's name.
     pub fn collection(&self) -> &str {
-        self.collection.get().unwrap_or(self.collection.variable.default)
+        self.collection.get_or_default()
     }
 
     /// The store's address, which may hold a password. `sqlite` is the file in the data folder.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when the default is meant and the platform has no data folder.
+    /// [`ErrorKind::Config`] when the default is meant and the platform has no data folder, or when its name is not UTF-8.
     pub fn store_address(&self) -> Result<String> {
-        match self.store.get() {
-            Some(address) if address != "sqlite" => Ok(address.to_owned()),
-            _ => self.default_address(),
-        }
+        self.address_of(self.store.get())
     }
 
-    /// The memory's address, which may hold a password: by default that of the store, where that is a SQLite file.
+    /// The memory's address, which may hold a password: by default that of the store, where that keeps conversations too,
+    /// else the file in the data folder.
     ///
     /// # Errors
     ///
     /// As [`Config::store_address`].
     pub fn memory_address(&self) -> Result<String> {
-        match self.memory.get().or(self.store.get().filter(|address| address.starts_with("sqlite://"))) {
-            Some(address) if address != "sqlite" => Ok(address.to_owned()),
-            _ => self.default_address(),
+        let memory = self.memory.get();
+        if memory.is_none() {
+            let store = self.store_address()?;
+            if self.backends.memories.refusal(&Address::new(&store)?).is_none() {
+                return Ok(store);
+            }
         }
+        self.address_of(memory)
     }
 
     /// The embedder's address; `None` for nobody.
     pub fn embedder_address(&self) -> Option<&str> {
         match self.embedder.get() {
-            Some("none") => None,
-            Some(address) => Some(address),
+            Some(address) => Some(address).filter(|address| !address.eq_ignore_ascii_case("none")),
             None => cfg!(feature = "minilm").then_some("local"),
         }
     }
 
     /// Whether somebody chose the embedder, so that going on without it would not be what was asked for.
     pub fn names_embedder(&self) -> bool {
-        self.embedder.set.is_some()
+        self.embedder.origin() != Origin::Default
     }
 
     /// The chat model's address.
     pub fn model_address(&self) -> &str {
-        self.model.get().unwrap_or(self.model.variable.default)
+        self.model.get_or_default()
     }
 
-    /// Opens the store.
-    ///
-    /// # Errors
-    ///
-    /// As [`Registry::open`](arshai_core::registry::Registry::open).
-    pub async fn store(&self) -> Result<Arc<dyn VectorStore>> {
-        self.backends.stores.open(&self.store_address()?).await
-    }
-
-    /// Opens the memory.
-    ///
-    /// # Errors
-    ///
-    /// As [`Registry::open`](arshai_core::registry::Registry::open).
-    pub async fn memory(&self) -> Result<Arc<dyn MemoryStore>> {
-        self.backends.memories.open(&self.memory_address()?).await
-    }
-
-    /// Opens the embedder; `None` for nobody.
-    ///
-    /// # Errors
-    ///
-    /// As [`Registry::open`](arshai_core::registry::Registry::open).
-    pub async fn embedder(&self) -> Result<Option<Arc<dyn Embedder>>> {
-        match self.embedder_address() {
-            Some(address) => self.backends.embedders.open(address).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Opens the chat model.
-    ///
-    /// # Errors
-    ///
-    /// As [`Registry::open`](arshai_core::registry::Registry::open).
-    pub async fn model(&self) -> Result<Arc<dyn ChatModel>> {
-        self.backends.models.open(self.model_address()).await
-    }
-
-    /// Opens store and embedder as the knowledge base of the collection.
-    ///
-    /// # Errors
-    ///
-    /// As [`Config::store`] and [`Config::embedder`].
-    #[cfg(feature = "kb-tool")]
-    pub async fn knowledge_base(&self) -> Result<arshai_kb_tool::KnowledgeBase> {
-        let base = arshai_kb_tool::KnowledgeBase::new(self.store().await?, self.collection());
-        let in_flight = self.settings.concurrency(arshai_kb_tool::KnowledgeBase::IN_FLIGHT);
-        let base = base.with_batch(arshai_kb_tool::KnowledgeBase::BATCH, in_flight);
-        Ok(match self.embedder().await? {
-            Some(embedder) => base.with_embedder(embedder),
-            None => base,
-        })
-    }
-
-    /// Opens everything as the agent over the knowledge base.
-    ///
-    /// # Errors
-    ///
-    /// As [`Config::knowledge_base`], [`Config::memory`] and [`Config::model`].
-    #[cfg(all(feature = "agent", feature = "kb-tool"))]
-    pub async fn agent(&self) -> Result<arshai_agent::Agent> {
-        let tool = arshai_kb_tool::KnowledgeBaseTool::new(Arc::new(self.knowledge_base().await?));
-        let agent = arshai_agent::Agent::builder(self.model().await?).memory(self.memory().await?);
-        Ok(agent.retriever(Arc::new(tool)).build())
+    /// Who set a variable of this program: [`Origin::Explicit`] means that the variable is not looked at.
+    pub fn origin(&self, variable: &str) -> Origin {
+        let all = self.in_force();
+        let found = all.iter().find(|one| one.variable.name == variable);
+        found.map_or(Origin::Default, |one| one.origin)
     }
 
     /// Every variable with the value in force and where it comes from. Secrets are masked.
     pub fn in_force(&self) -> Vec<InForce> {
-        let own = [&self.data, &self.store, &self.memory, &self.embedder, &self.model, &self.collection];
-        let others = Settings::VARIABLES.into_iter().chain(crate::backends::variables()).map(Value::of);
-        own.into_iter().map(Value::in_force).chain(others.map(|value| value.in_force())).collect()
+        let unknown = |_error| String::new();
+        let folder = self.data_folder().map_or_else(unknown, |folder| folder.display().to_string());
+        let own = [
+            self.data.in_force(&folder),
+            self.store.in_force(&self.store_address().unwrap_or_else(unknown)),
+            self.memory.in_force(&self.memory_address().unwrap_or_else(unknown)),
+            self.embedder.in_force(self.embedder_address().unwrap_or("none")),
+            self.model.in_force(self.model_address()),
+            self.collection.in_force(self.collection()),
+        ];
+        let settings = Settings::VARIABLES.into_iter().map(|variable| {
+            let origin = match variable.read() {
+                _ if self.gives_settings => Origin::Explicit,
+                Ok(None) => Origin::Default,
+                _ => Origin::Environment,
+            };
+            InForce { variable, value: self.settings.value(variable.name).unwrap_or_default(), origin }
+        });
+        let mut all: Vec<InForce> = own.into_iter().chain(settings).collect();
+        for variable in crate::backends::variables().into_iter().chain([Self::LOG]) {
+            let one = in_environment(variable, &all);
+            all.push(one);
+        }
+        all
     }
 
-    fn default_address(&self) -> Result<String> {
-        let folder = match self.data.get() {
-            Some(folder) => PathBuf::from(folder),
-            None => data_folder()?,
+    /// What is wrong with the settings, whether or not this program comes to use them: each error names its variable.
+    pub fn problems(&self) -> Vec<Error> {
+        let mut problems = crate::backends::problems();
+        let refusals = [
+            (&self.store, self.store_address().map(|at| self.backends.stores.refused(&at))),
+            (&self.memory, self.memory_address().map(|at| self.backends.memories.refused(&at))),
+            (&self.embedder, Ok(self.embedder_address().and_then(|at| self.backends.embedders.refused(at)))),
+            (&self.model, Ok(self.backends.models.refused(self.model_address()))),
+        ];
+        for (value, refusal) in refusals {
+            problems.extend(refusal.unwrap_or_else(Some).map(|error| value.blame(error)));
+        }
+        problems
+    }
+
+    /// `sqlite` alone, and nothing, are the file in the data folder.
+    fn address_of(&self, chosen: Option<&str>) -> Result<String> {
+        let is_default = |address: &str| {
+            Address::new(address).is_ok_and(|address| {
+                address.url().is_none() && address.name() == "sqlite" && address.argument().is_none()
+            })
         };
-        Ok(format!("sqlite://{}", folder.join("arshai.db").display()))
+        if let Some(address) = chosen.filter(|address| !is_default(address)) {
+            return Ok(address.to_owned());
+        }
+        let file = self.data_folder()?.join("arshai.db");
+        match file.to_str() {
+            Some(file) => Ok(format!("sqlite://{file}")),
+            None => Err(Error::new(
+                ErrorKind::Config,
+                "the name of the data folder is not UTF-8 text: name another",
+            )
+            .with_context("folder", file.display())
+            .with_context("variable", self.data.variable.name)),
+        }
+    }
+
+    fn data_folder(&self) -> Result<PathBuf> {
+        let chosen = self.folder.clone().or_else(|| self.data.get().map(PathBuf::from));
+        chosen.map_or_else(data_folder, Ok)
+    }
+}
+
+/// A variable of a backend. Where its default is another variable's value, that is in force.
+fn in_environment(variable: Variable, known: &[InForce]) -> InForce {
+    let default = || {
+        let other = known.iter().find(|one| one.variable.name == variable.default.trim_matches('`'));
+        match other {
+            Some(other) => other.value.clone(),
+            None if variable.literal => variable.default.to_owned(),
+            None => crate::backends::default_of(&variable).unwrap_or_default(),
+        }
+    };
+    match variable.read() {
+        Ok(Some(value)) => {
+            // As it is understood: `yes` is true.
+            let switched = Some(&value).filter(|_| variable.unit == "true, false");
+            let switched = switched.and_then(|value| variable.switch(value).ok());
+            let value = switched.map_or_else(|| variable.shown(&value), |value| value.to_string());
+            InForce { variable, value, origin: Origin::Environment }
+        }
+        Ok(None) => InForce { variable, value: default(), origin: Origin::Default },
+        Err(_not_text) => InForce { variable, value: "(not UTF-8)".to_owned(), origin: Origin::Environment },
     }
 }
 

@@ -33,6 +33,8 @@
 
 mod backends;
 mod configuration;
+#[cfg(feature = "speech")]
+mod speaking;
 
 #[cfg(feature = "agent")]
 pub use arshai_agent as agent;

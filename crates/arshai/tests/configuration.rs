@@ -1,8 +1,18 @@
 //! docs/configuration.md lists every variable, as the code reads them. `UPDATE_DOCS=1` writes the list anew.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
-use arshai::{Config, config::Secrecy};
+use arshai::{
+    Backends, Config, ErrorKind, Origin,
+    config::{Secrecy, Settings},
+    memory::{InMemoryMemory, MemoryStore},
+    registry::Provider,
+};
 
 const BEGIN: &str = "<!-- the list that crates/arshai/tests/configuration.rs keeps -->\n";
 const END: &str = "<!-- the end of the list -->\n";
@@ -45,4 +55,97 @@ fn no_variable_is_listed_twice() {
     let variables = Config::variables();
     let names: BTreeSet<_> = variables.iter().map(|variable| variable.name).collect();
     assert_eq!(names.len(), variables.len());
+}
+
+#[test]
+fn a_variable_that_may_hold_a_password_does_not_show_it() {
+    for variable in Config::variables() {
+        let name = variable.name;
+        let is_url = ["_URL", "_ENDPOINT", "_PROXY", "_HOST", "_STORE", "_MEMORY"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        let is_secret = ["_KEY", "_TOKEN", "_PASSWORD"].iter().any(|end| name.ends_with(end));
+        if is_url || (is_secret && !name.contains("_ALLOW_")) {
+            for value in ["https://u:hunter2@host/x", "u:hunter2@proxy:3128"] {
+                assert!(!variable.shown(value).contains("hunter2"), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn conversations_are_where_documents_are_if_that_keeps_them() {
+    let config = || Config::from_env().unwrap().with_data("data");
+    for (store, memory) in [
+        ("sqlite:kb.db", "sqlite:kb.db"),
+        ("sqlite://kb.db", "sqlite://kb.db"),
+        ("SQLite", "sqlite://data/arshai.db"),
+        ("sqlite", "sqlite://data/arshai.db"),
+        ("memory://", "memory://"),
+        ("milvus://host", "sqlite://data/arshai.db"),
+    ] {
+        assert_eq!(config().with_store(store).memory_address().unwrap(), memory, "{store}");
+    }
+    let own = config().with_store("sqlite:kb.db").with_memory("redis://host");
+    assert_eq!(own.memory_address().unwrap(), "redis://host");
+}
+
+#[tokio::test]
+async fn the_settings_of_the_program_reach_the_backends_and_beat_the_environment() {
+    let mut settings = Settings::default();
+    settings.redis_max_connections = 7_777;
+    let seen = Arc::new(Mutex::new(None));
+    let mut backends = Backends::built_in();
+    let told = Arc::clone(&seen);
+    backends.memories.register(
+        Provider::new(move |address| {
+            *told.lock().unwrap() = address.settings().ok();
+            async { Ok(Arc::new(InMemoryMemory::new()) as Arc<dyn MemoryStore>) }
+        })
+        .with_names(["mine"]),
+    );
+    let config = Config::from_env().unwrap().with_backends(backends).with_memory("mine");
+    let config = config.with_settings(settings.clone());
+    config.memory().await.unwrap();
+    assert_eq!(seen.lock().unwrap().take(), Some(settings));
+    let shown = config.in_force();
+    let shown = shown.iter().find(|one| one.variable.name == "REDIS_MAX_CONNECTIONS").unwrap();
+    assert_eq!((shown.value.as_str(), shown.origin), ("7777", Origin::Explicit));
+}
+
+#[test]
+fn what_is_in_force_is_shown_and_not_what_is_said_of_it() {
+    let config =
+        Config::from_env().unwrap().with_data("data").with_store("sqlite").with_memory("redis://u:hunter2@h");
+    let shown = config.with_settings(Settings::default()).in_force();
+    let value = |name: &str| {
+        let one = shown.iter().find(|one| one.variable.name == name);
+        one.unwrap_or_else(|| panic!("{name} is not shown")).value.as_str()
+    };
+    for (name, expected) in [
+        ("ARSHAI_STORE", "sqlite://data/arshai.db"),
+        ("ARSHAI_MEMORY", "redis://***@h"),
+        ("REDIS_CONNECTION_TIMEOUT", "10"),
+    ] {
+        assert_eq!(value(name), expected);
+    }
+    // A description is no value.
+    for one in &shown {
+        assert!(one.variable.literal || one.value != one.variable.default, "{}", one.variable.name);
+    }
+    assert_eq!(value("OPENAI_SPEECH_BASE_URL"), value("OPENAI_BASE_URL"));
+    let names: BTreeSet<_> = shown.iter().map(|one| one.variable.name).collect();
+    assert_eq!(names, Config::variables().iter().map(|variable| variable.name).collect());
+}
+
+#[tokio::test]
+async fn speech_is_opened_by_name_like_everything_else() {
+    let config =
+        Config::from_env().unwrap().with_transcriber("openai:whisper-1").with_synthesizer("openai:tts-1");
+    assert!(config.transcriber().await.unwrap().id().contains("whisper-1"));
+    assert!(config.synthesizer().await.unwrap().id().contains("tts-1"));
+    let unknown = config.clone().with_transcriber("somebody").transcriber().await.unwrap_err();
+    assert!(unknown.kind() == ErrorKind::NotFound && unknown.to_string().contains("azure"), "{unknown}");
+    let refused = config.with_synthesizer("azure:voice").synthesizer().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Config);
 }

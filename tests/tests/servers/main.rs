@@ -1,6 +1,6 @@
 //! The crates together on real servers: the matrix of every memory with every vector store, the parity with the
 //! Python guide row by row, the way from one set of backends to another, a thousand operations at once, and the
-//! examples. `cargo xtask integration --only arshai-tests` starts the servers and names them in variables.
+//! examples, a newcomer's package. `cargo xtask integration --only arshai-tests` starts the servers and names them in variables.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@ mod crowd;
 mod examples;
 mod in_place;
 mod matrix;
+mod newcomer;
 mod own_process;
 mod parity;
 mod place;

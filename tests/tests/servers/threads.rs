@@ -1,8 +1,10 @@
-//! Blocking calls from 64 threads, on the real engines: no error, none lost.
+//! Blocking calls from 64 threads, on the real engines: no error, none lost. Every answer is compared with what it has to
+//! be, and every write is found again.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -20,7 +22,7 @@ use arshai::{
 };
 
 use crate::{
-    crowd::peak,
+    crowd::{fact, holds_exactly, is_same, is_sound, numbers, peak, question, text_of, turn},
     place::{embedder_at, fresh, memory_at, milvus, url},
 };
 
@@ -55,15 +57,15 @@ fn memory_updates_from_64_threads() {
         let (memory, prefix) = (Blocking::new(memory, runtime.clone()), fresh("threads"));
         let key = |n: usize| MemoryKey::new(format!("{prefix}-{}", n % 128)).unwrap();
         in_threads(&format!("memory updates on {engine}"), |n| {
-            let add = |old: Option<&Memory>| {
-                let count: usize = old.and_then(|memory| memory.text.parse().ok()).unwrap_or(0);
-                Ok(Memory::new((count + 1).to_string()))
-            };
-            memory.update_with(&key(n), add).unwrap();
+            let add = |old: Option<&Memory>| Ok(Memory::new(format!("{}{n} ", text_of(old))));
+            let text = memory.update_with(&key(n), add).unwrap().memory.text;
+            assert!(text.ends_with(&format!("{n} ")), "{engine}: update {n} returned {text:?}");
         });
-        let kept = (0..128).map(|n| memory.retrieve(&key(n)).unwrap().unwrap().text);
-        let kept: usize = kept.map(|text| text.parse::<usize>().unwrap()).sum();
-        assert_eq!(kept, THREADS * CALLS, "{engine}: none is lost");
+        for n in 0..128 {
+            let kept = memory.retrieve(&key(n)).unwrap().unwrap().text;
+            let all: Vec<usize> = (n..THREADS * CALLS).step_by(128).collect();
+            assert_eq!(numbers(&kept), all, "{engine}: none is lost, and none comes twice");
+        }
         assert_eq!(memory.delete_all(&KeyPrefix::conversations(prefix)).unwrap(), 128, "{engine}");
     }
 }
@@ -76,11 +78,13 @@ fn searches_from_64_threads() {
         let (store, name) = (Blocking::new(store, runtime.clone()), fresh("threads"));
         store.open(&CollectionSpec::new(&name).with_dense(2).without_text_search()).unwrap();
         let dense = |n: usize| [(n as f32 / 100.0).cos(), (n as f32 / 100.0).sin()];
-        let records = (0..100).map(|n| Record::new("x").with_id(n.to_string()).with_dense(dense(n).to_vec()));
+        let records = (0..100)
+            .map(|n| Record::new(format!("text {n}")).with_id(n.to_string()).with_dense(dense(n).to_vec()));
         store.upsert(&name, records.collect()).unwrap().into_complete().unwrap();
         in_threads(&format!("searches on {engine}"), |n| {
             let hits = store.search_one(&name, Query::dense(dense(n % 100)), 1).unwrap();
-            assert_eq!(hits[0].id.to_string(), (n % 100).to_string(), "{engine}");
+            let hit = (hits[0].id.to_string(), hits[0].text.as_str());
+            assert_eq!(hit, ((n % 100).to_string(), format!("text {}", n % 100).as_str()), "{engine}");
         });
         assert!(store.drop_collection(&name).unwrap());
     }
@@ -90,9 +94,18 @@ fn searches_from_64_threads() {
 fn embeddings_from_64_threads() {
     let embedder: Arc<dyn Embedder> = Arc::new(embedder_at(&url("embeddings")));
     let embedder = Blocking::new(embedder, Runtime::new().unwrap());
+    let vectors = Mutex::new(BTreeMap::new());
     in_threads("embeddings", |n| {
-        assert_eq!(embedder.embed_query(&format!("note {n}")).unwrap().len(), 384);
+        let vector = embedder.embed_query(&format!("note {n}")).unwrap();
+        assert_eq!(vectors.lock().unwrap().insert(n, vector), None);
     });
+    let vectors = vectors.into_inner().unwrap();
+    // The same texts in batches, one after the other: each thread has got the vectors of its own texts.
+    let texts: Vec<String> = (0..THREADS * CALLS).map(|n| format!("note {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for (n, together) in embedder.embed_documents(&texts).unwrap().iter().enumerate() {
+        assert!(is_same(&vectors[&n], together), "note {n} has got another vector");
+    }
 }
 
 #[test]
@@ -101,8 +114,7 @@ fn turns_of_an_agent_from_64_threads() {
     let memory: Arc<dyn MemoryStore> = runtime.block_on(memory_at(&url("redis"))).unwrap();
     let base = KnowledgeBase::new(Arc::new(milvus("milvus-lite")), &collection);
     let base = Arc::new(base.with_embedder(Arc::new(embedder_at(&url("embeddings")))));
-    let documents =
-        (0..20).map(|n| Document::new(format!("{n}.md"), format!("Box {n} holds {} marbles.", n * 3)));
+    let documents = (0..20).map(|n| Document::new(format!("{n}.md"), fact(n)));
     let knowledge = Blocking::new(Arc::clone(&base), runtime.clone());
     assert_eq!(knowledge.ingest_documents(documents.collect(), &()).unwrap().documents, 20);
     let agent = Agent::builder(Arc::new(ExtractiveModel::new()))
@@ -110,17 +122,18 @@ fn turns_of_an_agent_from_64_threads() {
         .retriever(Arc::new(KnowledgeBaseTool::new(Arc::clone(&base))))
         .build();
     let agent = Blocking::new(Arc::new(agent), runtime.clone());
+    let turns = Mutex::new(vec![Vec::new(); 256]);
     in_threads("turns of an agent", |n| {
-        let input = AgentInput::new(format!("How many marbles does box {} hold?", n % 20));
-        let reply = agent.process(input.conversation(format!("{prefix}-{}", n % 256))).unwrap();
-        assert!(reply.memory_error.is_none(), "{:?}", reply.memory_error);
+        let input = AgentInput::new(question(n)).conversation(format!("{prefix}-{}", n % 256));
+        let reply = agent.process(input).unwrap();
+        is_sound(&reply);
+        turns.lock().unwrap()[n % 256].push(turn(n, &reply));
     });
     let memory = Blocking::new(memory, runtime.clone());
-    let kept = (0..256).map(|n| {
+    for (n, turns) in turns.into_inner().unwrap().iter().enumerate() {
         let key = MemoryKey::new(format!("{prefix}-{n}")).unwrap();
-        memory.retrieve(&key).unwrap().unwrap().text.matches("\nUser: ").count()
-    });
-    assert_eq!(kept.sum::<usize>(), THREADS * CALLS, "none is lost");
+        holds_exactly(&memory.retrieve(&key).unwrap().unwrap().text, turns);
+    }
     assert_eq!(memory.delete_all(&KeyPrefix::conversations(prefix)).unwrap(), 256);
     let store: Blocking<dyn VectorStore> = Blocking::new(Arc::clone(base.store()), runtime);
     assert!(store.drop_collection(&collection).unwrap());

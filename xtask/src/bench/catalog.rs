@@ -7,7 +7,7 @@ use super::target::{Reach, Target};
 use crate::services::Service;
 
 /// Those that print figures with a target each.
-const FIGURES: [&str; 6] = ["memory", "ingest", "local", "hybrid", "retrieval", "cli"];
+const FIGURES: [&str; 7] = ["memory", "ingest", "local", "hybrid", "retrieval", "milvus-client", "cli"];
 /// Other names of what is measured there.
 const ALIASES: [(&str, &str); 1] = [("lexical", "ingest")];
 const BUILD: &str = "build";
@@ -116,9 +116,14 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Those with these names; when there are none, all that need no server and do not time a build.
-    pub(super) fn of(names: &[String]) -> Result<Self> {
+    /// Those with these names. When there are none: all that need no server and do not time a build, or when they are to
+    /// be `compared`, all that have another side.
+    pub(super) fn of(names: &[String], compared: bool) -> Result<Self> {
         let mut plan = Self { build: false, figures: Vec::new(), clients: Vec::new() };
+        if names.is_empty() && compared {
+            plan.clients = CLIENTS.iter().filter(|client| client.python.is_some()).collect();
+            return Ok(plan);
+        }
         if names.is_empty() {
             plan.figures = FIGURES.to_vec();
             plan.clients = CLIENTS.iter().filter(|c| c.services.is_empty() && c.server.is_none()).collect();
@@ -164,7 +169,7 @@ mod tests {
     use crate::workspace;
 
     fn plan(names: &[&str]) -> Result<Plan> {
-        Plan::of(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        Plan::of(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), false)
     }
 
     #[test]
@@ -180,6 +185,13 @@ mod tests {
         let all = plan(&[]).unwrap();
         assert!(!all.build && all.figures.len() == FIGURES.len());
         assert!(all.clients.iter().all(|client| client.services.is_empty()));
+    }
+
+    #[test]
+    fn a_comparison_without_names_runs_what_has_another_side_and_nothing_else() {
+        let all = Plan::of(&[], true).unwrap();
+        let names: Vec<&str> = all.clients.iter().map(|client| client.name).collect();
+        assert_eq!((names, all.figures, all.build), (vec!["redis", "milvus", "openai"], Vec::new(), false));
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub(super) fn merged(all: &[InRound]) -> Vec<Measurement> {
             p50_ms: over(|m| m.p50_ms),
             p99_ms: over(|m| m.p99_ms),
             rss_mb: over(|m| m.rss_mb),
-            rounds: group.len(),
+            rounds: group.iter().map(|m| m.rounds).sum(),
             ..(*group.first()?).clone()
         };
         Some(merged)

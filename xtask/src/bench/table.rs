@@ -1,9 +1,11 @@
 //! The measurements for people: medians over the rounds, and the ratios between the sides with their spread.
 
+use std::fmt;
+
 use super::measurement::{InRound, Measurement, median, merged};
 
 /// The side that others are compared with.
-const OURS: &str = "arshai";
+pub(super) const OURS: &str = "arshai";
 
 /// The whole table; nothing when nothing was measured.
 pub(super) fn of(all: &[InRound]) -> String {
@@ -37,39 +39,60 @@ pub(super) fn of(all: &[InRound]) -> String {
 
 /// How many times as many operations we do, and what part of the CPU time each takes, round by round.
 fn compared(all: &[InRound], other: &Measurement) -> String {
-    let ratios = |field: fn(&Measurement) -> Option<f64>| {
-        let theirs = all.iter().filter(|m| m.measurement.side == other.side);
-        let theirs = theirs.filter(|m| m.measurement.is_of_the_same(other));
-        let ratios = theirs.filter_map(|theirs| {
-            let ours = all.iter().find(|ours| {
-                ours.round == theirs.round
-                    && ours.measurement.side == OURS
-                    && ours.measurement.is_of_the_same(other)
-            })?;
-            Some(field(&ours.measurement)? / field(&theirs.measurement)?)
-        });
-        spread(&ratios.collect::<Vec<_>>())
+    let told = |field: fn(&Measurement) -> Option<f64>| {
+        ratios(all, other, field).map_or_else(|| "-".to_owned(), |spread| spread.to_string())
     };
     format!(
         "    {OURS} against {}: ops/s {}, CPU {}\n",
         other.side,
-        ratios(|m| m.ops_per_s),
-        ratios(|m| m.client_cpu_us_per_op)
+        told(|m| m.ops_per_s),
+        told(|m| m.client_cpu_us_per_op)
     )
 }
 
-/// The median and, in brackets, the least and the most.
-fn spread(ratios: &[f64]) -> String {
-    let least = ratios.iter().copied().min_by(f64::total_cmp);
-    let most = ratios.iter().copied().max_by(f64::total_cmp);
-    match (median(ratios), least, most) {
-        (Some(median), Some(least), Some(most)) => format!("{median:.2}× ({least:.2}–{most:.2})"),
-        _ => "-".to_owned(),
+/// Our figure over the other side's, in each round that has both.
+pub(super) fn ratios(
+    all: &[InRound],
+    other: &Measurement,
+    field: fn(&Measurement) -> Option<f64>,
+) -> Option<Spread> {
+    let theirs = all.iter().filter(|m| m.measurement.side == other.side);
+    let theirs = theirs.filter(|m| m.measurement.is_of_the_same(other));
+    let ratios = theirs.filter_map(|theirs| {
+        let ours = all.iter().find(|ours| {
+            ours.round == theirs.round
+                && ours.measurement.side == OURS
+                && ours.measurement.is_of_the_same(other)
+        })?;
+        Some(field(&ours.measurement)? / field(&theirs.measurement)?)
+    });
+    Spread::of(&ratios.collect::<Vec<_>>())
+}
+
+/// Values of several rounds: shown as their median and, in brackets, the least and the most.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Spread {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Option<Self> {
+        let least = values.iter().copied().min_by(f64::total_cmp)?;
+        let most = values.iter().copied().max_by(f64::total_cmp)?;
+        Some(Self { median: median(values)?, least, most })
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2}× ({:.2}–{:.2})", self.median, self.least, self.most)
     }
 }
 
 /// Three digits or so.
-fn shown(figure: f64) -> String {
+pub(super) fn shown(figure: f64) -> String {
     let digits = if figure < 10.0 { 3 } else { usize::from(figure < 1000.0) };
     format!("{figure:.digits$}")
 }

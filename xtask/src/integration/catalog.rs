@@ -81,7 +81,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
         suites: &[],
         engines: &[Engine {
             name: "program + servers",
-            services: &[Service::Redis, Service::MilvusLite, Service::Openai],
+            services: &[Service::Redis, Service::MilvusLite, Service::Openai, Service::Speech],
         }],
     },
     Entry {
@@ -121,9 +121,11 @@ impl Run {
     fn is_meant_by(&self, word: &str) -> bool {
         let Entry { package, binary, suites, .. } = self.entry;
         let Engine { name, services } = self.engine;
+        // `redis` is the engine of that name; what needs that service among others is not meant.
+        let is_engine = || ENTRIES.iter().flat_map(|entry| entry.engines).any(|engine| engine.name == word);
         [*package, *binary, *name].contains(&word)
             || suites.contains(&word)
-            || services.iter().any(|service| service.name() == word)
+            || (services.iter().any(|service| service.name() == word) && !is_engine())
     }
 }
 
@@ -132,7 +134,8 @@ pub(crate) fn holds(package: &str, binary: &str) -> bool {
     ENTRIES.iter().any(|entry| entry.package == package && entry.binary == binary)
 }
 
-/// The runs that `only` names: engines, services, suites, packages or test binaries; all of them when it names none.
+/// The runs that `only` names: engines, services without an engine of their name, suites, packages or test binaries; all
+/// of them when it names none.
 pub(crate) fn select(only: &[String]) -> Result<Vec<Run>> {
     let all = ENTRIES.iter().flat_map(|entry| entry.engines.iter().map(move |engine| Run { entry, engine }));
     let all: Vec<Run> = all.collect();
@@ -192,6 +195,8 @@ mod tests {
             runs.iter().map(|run| run.engine.name).collect::<Vec<_>>()
         };
         assert_eq!(chosen("sqlite"), ["sqlite"]);
+        assert_eq!(chosen("redis"), ["redis"]);
+        assert_eq!(chosen("arshai-tests"), ["in-memory + sqlite", "everything"]);
         assert_eq!(chosen("vectors"), ["in-memory", "sqlite", "milvus", "milvus-lite", "milvus-lite-py"]);
         let all: usize = ENTRIES.iter().map(|entry| entry.engines.len()).sum();
         assert_eq!(select(&[]).unwrap().len(), all);

@@ -6,11 +6,13 @@
 mod catalog;
 mod expected;
 mod outcome;
+mod printed;
 mod table;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    env,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -19,7 +21,7 @@ use clap::Args;
 pub(crate) use self::catalog::{ENTRIES, holds};
 use self::{catalog::Run, expected::Expected, outcome::Outcome};
 use crate::{
-    services::{Folders, Held, Lock, Provider, Service, take_all},
+    services::{Folders, Held, Lock, Provider, Service, has_container, redis_server, take_all},
     test_binaries::{self, TestBinary},
     workspace,
 };
@@ -77,6 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<u64> {
     if options.keep {
         engines.keep()?;
     }
+    outcomes.iter().for_each(table::print_figures);
     table::print(&outcomes);
     let problems = expected.problems(&outcomes);
     if !problems.is_empty() {
@@ -87,6 +90,14 @@ pub(crate) fn run(options: &Options) -> Result<u64> {
         outcomes.iter().flat_map(|outcome| &outcome.reports).map(|report| report.passed.len()).sum();
     println!("{tests} tests passed, with {checks} checks of the suites in them");
     Ok(tests)
+}
+
+/// The path with the folder of a program before all others.
+fn search_path(program: &Path) -> Result<String> {
+    let own = program.parent().context("the program is in no folder")?.to_path_buf();
+    let usual = env::var_os("PATH").unwrap_or_default();
+    let all = env::join_paths(std::iter::once(own).chain(env::split_paths(&usual)))?;
+    all.into_string().ok().context("PATH is not Unicode")
 }
 
 /// The programs to run.
@@ -144,7 +155,7 @@ impl<'a> Engines<'a> {
             }
             if !self.held.contains_key(service) {
                 let lock = self.locks.remove(service).context("a service is started twice")?;
-                match Held::start(self.folders, *service, self.provider, None, lock) {
+                match Held::start(self.folders, *service, self.provider_of(*service), None, lock) {
                     Ok(held) => drop(self.held.insert(*service, held)),
                     Err(error) => {
                         let text = format!("the service {service} is missing: {error:#}");
@@ -155,8 +166,34 @@ impl<'a> Engines<'a> {
             }
             let exports = self.held.get(service).into_iter().flat_map(Held::exports);
             variables.extend(exports.map(|(name, value)| (name.clone(), value.clone())));
+            variables.extend(self.server_program(*service));
         }
         Ok(variables)
+    }
+
+    /// Who runs a service: what has no container runs as a process beside those that have.
+    fn provider_of(&self, service: Service) -> Option<Provider> {
+        let as_process = self.provider == Some(Provider::Docker) && !has_container(service);
+        if as_process {
+            println!("{service} has no compose file and runs as a process");
+        }
+        if as_process { Some(Provider::Process) } else { self.provider }
+    }
+
+    /// Some tests start further servers of the same kind, which they find on the path when the service itself is a
+    /// container.
+    fn server_program(&self, service: Service) -> Option<(String, String)> {
+        let held = self.held.get(&service)?;
+        if !service.is_redis() || held.provider() != Provider::Docker {
+            return None;
+        }
+        match redis_server(self.folders).and_then(|program| search_path(&program)) {
+            Ok(path) => Some(("PATH".to_owned(), path)),
+            Err(error) => {
+                println!("the tests that start a redis-server find only one of the path: {error:#}");
+                None
+            }
+        }
     }
 
     fn stop_all_but(&mut self, needed: &BTreeSet<Service>) {

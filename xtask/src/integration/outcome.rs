@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
-use super::catalog::Run;
+use super::{catalog::Run, printed};
 use crate::{
     counts::Counts,
     services::{End, Folders, Job, Launch, Supervised, tail},
@@ -29,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) tests: Counts,
     /// What the suites in it reported.
     pub(crate) reports: Vec<Report>,
+    /// What its tests printed: counts and figures.
+    pub(crate) printed: Vec<String>,
     /// Why it did not run, or not to its end.
     pub(crate) error: Option<String>,
     /// How long it took.
@@ -60,7 +62,8 @@ pub(crate) struct Unsupported {
 impl Outcome {
     /// A run that could not begin.
     pub(crate) fn missing(run: Run, error: String) -> Self {
-        Self { run, tests: Counts::default(), reports: Vec::new(), error: Some(error), took: Duration::ZERO }
+        let (reports, printed) = (Vec::new(), Vec::new());
+        Self { run, tests: Counts::default(), reports, printed, error: Some(error), took: Duration::ZERO }
     }
 
     /// Runs the binary with these variables set. The binary ends with this program, however this program ends.
@@ -76,7 +79,8 @@ impl Outcome {
         let judged = finished.and_then(|files| {
             let log = fs::read(&files.log).with_context(|| format!("reading {}", files.log.display()))?;
             let log = String::from_utf8_lossy(&log);
-            outcome.tests = Counts::of_libtest(log.lines());
+            outcome.tests = Counts::of_last_libtest(log.lines());
+            outcome.printed = printed::lines(&log);
             outcome.reports = read_reports(&fs::read_to_string(&files.report).unwrap_or_default())?;
             let summary = log.lines().any(|line| line.starts_with("test result:"));
             ensure!(summary, "it ended without a result:\n{}", tail(&files.log, 40));
@@ -125,7 +129,8 @@ fn execute(
     let launch = Launch {
         name,
         program: binary.program.clone(),
-        arguments: Vec::new(),
+        // Also of tests that pass: what they count and measure is a part of the result.
+        arguments: vec!["--show-output".to_owned()],
         environment,
         folder: binary.folder.clone(),
         log: log.clone(),

@@ -1,8 +1,30 @@
-//! What a run found, for people: suite × engine.
+//! What a run found, for people: what its tests printed, and suite × engine.
 
 use std::collections::BTreeMap;
 
 use super::outcome::Outcome;
+
+/// As many printed lines of one binary are shown.
+const MOST: usize = 60;
+
+/// What the tests of one binary printed on one engine.
+pub(crate) fn print_figures(outcome: &Outcome) {
+    print!("{}", figures(outcome));
+}
+
+fn figures(outcome: &Outcome) -> String {
+    let (entry, lines) = (outcome.run.entry, &outcome.printed);
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        format!("\nprinted by {}/{} on {}:\n", entry.package, entry.binary, outcome.run.engine.name);
+    lines.iter().take(MOST).for_each(|line| text += &format!("  {line}\n"));
+    if lines.len() > MOST {
+        text += &format!("  and {} lines more, in its log\n", lines.len() - MOST);
+    }
+    text
+}
 
 /// One line per test binary and engine, and below it one per suite of arshai-conformance in it.
 pub(crate) fn print(outcomes: &[Outcome]) {
@@ -61,6 +83,10 @@ mod tests {
             unsupported: vec![Unsupported { check: "c".to_owned(), missing: "sparse".to_owned() }],
             failed: Vec::new(),
         });
+        outcome.printed = (0..MOST + 2).map(|n| format!("count {n}")).collect();
+        let shown = figures(&outcome);
+        assert!(shown.starts_with("\nprinted by arshai-sqlite/it on sqlite:\n  count 0\n"), "{shown}");
+        assert!(shown.ends_with("and 2 lines more, in its log\n"), "{shown}");
         let table = of(&[outcome]);
         let words = |at: usize| table.lines().nth(at).unwrap().split_whitespace().collect::<Vec<_>>();
         assert_eq!(words(1), ["arshai-sqlite/it", "sqlite", "0", "!", "-", "0.0"]);

@@ -78,6 +78,11 @@ impl Service {
         }
     }
 
+    /// Whether it is a Redis, however it is run.
+    pub(crate) fn is_redis(self) -> bool {
+        self.name().starts_with("redis")
+    }
+
     /// Its place in [`ALL`](Self::ALL), from which `--port-base` counts.
     pub(crate) fn index(self) -> usize {
         Self::ALL.iter().position(|other| *other == self).unwrap_or_default()
@@ -135,5 +140,6 @@ mod tests {
         let distinct: BTreeSet<&str> = all.iter().copied().collect();
         assert_eq!(all.len(), distinct.len());
         assert!(Service::ALL.iter().all(|service| !service.variables().is_empty()));
+        assert_eq!(Service::ALL.iter().filter(|service| service.is_redis()).count(), 5);
     }
 }

@@ -1,7 +1,7 @@
 //! Where services keep what they fetch, write and leave behind: all below `target/xtask`.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -19,9 +19,7 @@ pub(crate) struct Folders {
 impl Folders {
     /// Those of this checkout: below the target folder, so `cargo clean` takes them along.
     pub(crate) fn of_checkout() -> Self {
-        let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-        let target = target.map(|folder| workspace::root().join(folder));
-        Self::below(&target.unwrap_or_else(|| workspace::root().join("target")))
+        Self::below(&workspace::target())
     }
 
     /// Those below another target folder.

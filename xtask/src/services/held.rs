@@ -75,6 +75,11 @@ impl Held {
         &self.state.exports
     }
 
+    /// Who runs it.
+    pub(crate) fn provider(&self) -> Provider {
+        self.state.provider
+    }
+
     /// Lets all of them run on after this program, and writes where they are to the file `env`.
     pub(crate) fn keep_all(folders: &Folders, all: impl IntoIterator<Item = Self>) -> Result<()> {
         for mut held in all {

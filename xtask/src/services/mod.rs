@@ -36,6 +36,7 @@ pub(crate) use self::{
     lock::{Lock, take_all},
     logs::tail,
     packages::{Python, library},
+    recipe::{has_container, redis_server},
     supervise::{End, Job, Launch, Supervised, run as supervise},
     tls::terminate as terminate_tls,
 };

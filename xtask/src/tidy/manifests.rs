@@ -42,6 +42,9 @@ const NOT_IN_CORE: [&str; 22] = [
     "ureq",
 ];
 
+/// What a published crate asks of docs.rs.
+const DOCS_RS: &str = r#"`all-features = true` and `rustdoc-args = ["--generate-link-to-definition"]`"#;
+
 /// Backends do not know each other, with one exception: speech uses the transport of openai.
 const BACKENDS: [&str; 6] =
     ["arshai-local", "arshai-milvus", "arshai-openai", "arshai-redis", "arshai-speech", "arshai-sqlite"];
@@ -78,6 +81,8 @@ struct Package {
     rust_version: Option<(u64, u64)>,
     described: bool,
     licensed: bool,
+    /// Whether docs.rs builds it with every feature, and links to the source of what is named.
+    documented: bool,
     /// Whether it is one of the crates people use, not tests, benchmarks or this program.
     is_ours: bool,
     /// The features of tokio it asks for itself, and whether it takes tokio's default ones.
@@ -127,6 +132,9 @@ impl Graph {
         }
         let below = self.below(id);
         broken.extend(Self::check_rust_version(package, &below));
+        if !package.documented {
+            broken.push(format!("{name}: [package.metadata.docs.rs] is not {DOCS_RS}"));
+        }
         let stands_on = |other: &str| below.iter().any(|package| package.name == other);
         if name == "arshai-core" {
             let known = NOT_IN_CORE.iter().filter(|other| stands_on(other));
@@ -176,6 +184,10 @@ impl Package {
             rust_version: declared.max(shown),
             described: has("description"),
             licensed: has("license"),
+            documented: value.pointer("/metadata/docs/rs").is_some_and(|docs| {
+                docs.get("all-features") == Some(&Value::Bool(true))
+                    && docs.pointer("/rustdoc-args/0") == Some(&"--generate-link-to-definition".into())
+            }),
             is_ours: manifest.contains("/crates/"),
             tokio: tokio.map(|dependency| {
                 let features = dependency.get("features").and_then(Value::as_array).into_iter().flatten();
@@ -222,6 +234,7 @@ mod tests {
     fn metadata(sqlite_version: &str, core_dependency: &str, tokio: &Value) -> Value {
         let package = |name: &str, version: Option<&str>| {
             json!({"id": name, "name": name, "rust_version": version, "description": "d", "license": "MIT",
+                   "metadata": {"docs": {"rs": {"all-features": true, "rustdoc-args": ["--generate-link-to-definition"]}}},
                    "manifest_path": format!("/w/crates/{name}/Cargo.toml"), "dependencies": []})
         };
         let mut core = package("arshai-core", Some("1.85"));
@@ -275,5 +288,7 @@ mod tests {
         metadata["packages"][1]["description"] = Value::Null;
         metadata["packages"][1]["license"] = json!("");
         assert_eq!(broken(&metadata).len(), 2);
+        metadata["packages"][1]["metadata"] = json!({"docs": {"rs": {"all-features": true}}});
+        assert_eq!(broken(&metadata).len(), 3, "docs.rs is not told enough");
     }
 }

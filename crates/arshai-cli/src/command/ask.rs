@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arshai_agent::{Agent, AgentInput, AgentReply};
-use arshai_core::{Filter, Result, chat::ChatModel, memory::MemoryKey, tool::Tool};
-use arshai_kb_tool::{FileOptions, KnowledgeBase, KnowledgeBaseTool, files};
+use arshai_core::{Filter, Result, chat::ChatModel, memory::MemoryKey, tool::Tool, vector::Consistency};
+use arshai_kb_tool::{FileOptions, KnowledgeBase, KnowledgeBaseTool, SearchOptions, files};
 use serde_json::{Value, json};
 
 use super::{ingest::tell, text_or_stdin};
@@ -73,11 +73,9 @@ pub(crate) async fn agent(
         printer.remark("there are no documents yet; `arshai ingest PATH` adds some");
         knowledge.open().await?;
     }
-    let mut tool = KnowledgeBaseTool::new(Arc::new(knowledge));
-    if let Some(filter) = filter {
-        tool = tool.with_filter(filter);
-    }
-    let tool: Arc<dyn Tool> = Arc::new(tool);
+    // What was just ingested, by this program or another, is what is asked about.
+    let options = SearchOptions::default().with_filter(filter).with_consistency(Consistency::Strong);
+    let tool: Arc<dyn Tool> = Arc::new(KnowledgeBaseTool::new(Arc::new(knowledge)).with_options(options));
     Ok(Agent::builder(model).memory(backends.memory().await?).retriever(tool).build())
 }
 

@@ -42,14 +42,22 @@ pub(crate) async fn model(_args: &crate::args::Model, _printer: crate::output::P
 }
 
 #[cfg(not(feature = "speech"))]
-pub(crate) async fn transcribe(_args: &crate::args::Transcribe, _printer: crate::output::Printer) -> Outcome {
+pub(crate) async fn transcribe(
+    _args: &crate::args::Transcribe,
+    _backends: &crate::backends::Backends,
+    _printer: crate::output::Printer,
+) -> Outcome {
     Err(crate::backends::usage(
         "arshai transcribe needs the Cargo feature `speech`, which this program was built without",
     ))
 }
 
 #[cfg(not(feature = "speech"))]
-pub(crate) async fn speak(_args: &crate::args::Speak, _printer: crate::output::Printer) -> Outcome {
+pub(crate) async fn speak(
+    _args: &crate::args::Speak,
+    _backends: &crate::backends::Backends,
+    _printer: crate::output::Printer,
+) -> Outcome {
     Err(crate::backends::usage(
         "arshai speak needs the Cargo feature `speech`, which this program was built without",
     ))

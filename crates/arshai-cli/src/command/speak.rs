@@ -1,23 +1,23 @@
 //! `arshai speak`
 
-use arshai::speech::{AudioFormat, SpeakOptions, SynthesizerExt as _, synthesizer_from_env};
+use arshai::speech::{AudioFormat, SpeakOptions, SynthesizerExt as _};
 use serde_json::json;
 
 use super::text_or_stdin;
 use crate::{
     args,
-    backends::{as_usage, usage, wrong_setting_or},
+    backends::{Backends, as_usage, usage, wrong_setting_or},
     failure::Outcome,
     output::{Printer, clean_line},
 };
 
-pub(crate) async fn speak(args: &args::Speak, printer: Printer) -> Outcome {
+pub(crate) async fn speak(args: &args::Speak, backends: &Backends, printer: Printer) -> Outcome {
     let format = format(args)?;
     let text = text_or_stdin(&args.text)?;
     if text.trim().is_empty() {
         return Err(usage("the text is empty"));
     }
-    let synthesizer = synthesizer_from_env().map_err(wrong_setting_or)?;
+    let synthesizer = backends.config.synthesizer().await.map_err(wrong_setting_or)?;
     let mut options = SpeakOptions::default().with_format(format);
     options.voice.clone_from(&args.voice);
     options.speed = args.speed;

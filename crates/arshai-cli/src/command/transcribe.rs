@@ -1,18 +1,18 @@
 //! `arshai transcribe`
 
-use arshai::speech::{Audio, Timestamps, TranscribeOptions, Transcript, transcriber_from_env};
+use arshai::speech::{Audio, Timestamps, TranscribeOptions, Transcript};
 use arshai_core::Error;
 use serde_json::{Value, json};
 
 use crate::{
     args::{self, TranscriptFormat},
-    backends::wrong_setting_or,
+    backends::{Backends, wrong_setting_or},
     failure::Outcome,
     output::Printer,
 };
 
-pub(crate) async fn transcribe(args: &args::Transcribe, printer: Printer) -> Outcome {
-    let transcriber = transcriber_from_env().map_err(wrong_setting_or)?;
+pub(crate) async fn transcribe(args: &args::Transcribe, backends: &Backends, printer: Printer) -> Outcome {
+    let transcriber = backends.config.transcriber().await.map_err(wrong_setting_or)?;
     let mut options = TranscribeOptions::default().with_hints(&args.hint);
     options.language.clone_from(&args.language);
     if args.format != TranscriptFormat::Text {

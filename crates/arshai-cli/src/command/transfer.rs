@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::{
-    args::{self, Part},
+    args,
     backends::{Backends, as_usage},
     failure::{Failure, Outcome},
     output::Printer,
@@ -27,7 +27,7 @@ const MAX_LINE: u64 = 256 << 20;
 
 pub(crate) async fn export(args: &args::Export, backends: &Backends, printer: Printer) -> Outcome {
     let mut source = Source::default();
-    if args.only != Some(Part::Memory) {
+    if args.only != Some(args::Part::Memory) {
         let store = backends.store().await?;
         let names = match backends.names_collection() {
             true => vec![backends.config.collection().to_owned()],
@@ -35,7 +35,7 @@ pub(crate) async fn export(args: &args::Export, backends: &Backends, printer: Pr
         };
         source = source.with_collections(store, names);
     }
-    if args.only != Some(Part::Documents) {
+    if args.only != Some(args::Part::Documents) {
         source = source.with_memories(backends.memory().await?, [KeyPrefix::default()]);
     }
     let lines = lines_of(source);
@@ -58,7 +58,20 @@ pub(crate) async fn import(args: &args::Import, backends: &Backends, printer: Pr
         }
     };
     let target = target.with_store(backends.store().await?).with_memory(backends.memory().await?);
-    let report = take_in(&target, read_lines(input)).await?;
+    match take_in(&target, read_lines(input)).await {
+        Ok(report) => {
+            tell(&report, None, printer)?;
+            if report.is_complete() { Ok(()) } else { Err(Failure::Reported) }
+        }
+        // What it did until then is told beside why it ended.
+        Err(failed) => {
+            tell(&failed.report, Some(&failed.error), printer)?;
+            Err(failed.error.into())
+        }
+    }
+}
+
+fn tell(report: &ImportReport, ended: Option<&Error>, printer: Printer) -> Outcome {
     for note in &report.notes {
         printer.remark(note);
     }
@@ -73,6 +86,7 @@ pub(crate) async fn import(args: &args::Import, backends: &Backends, printer: Pr
     }
     printer.result(
         &json!({
+            "complete": ended.is_none() && report.is_complete(),
             "collections": report.collections,
             "records": report.records,
             "written_records": report.written_records,
@@ -81,9 +95,11 @@ pub(crate) async fn import(args: &args::Import, backends: &Backends, printer: Pr
             "kept_memories": report.kept_memories,
             "failed": report.failed.len(),
         }),
-        || summary(&report),
-    )?;
-    if report.is_complete() { Ok(()) } else { Err(Failure::Reported) }
+        || match ended {
+            None => summary(report),
+            Some(_) => format!("ended early after {}", summary(report)),
+        },
+    )
 }
 
 fn summary(report: &ImportReport) -> String {
@@ -100,19 +116,35 @@ async fn write_file(lines: impl Stream<Item = Result<String>>, path: &Path) -> O
     beside.push(".part");
     let beside = path.with_file_name(beside);
     let file = File::create(&beside).map_err(|error| unwritable(error, &beside))?;
-    let written = write_lines(lines, file).await;
-    let written = written.and_then(|(count, file)| {
-        let file = file.into_inner().map_err(|error| unwritable(error.into_error(), &beside))?;
-        file.sync_all()
-            .and_then(|()| std::fs::rename(&beside, path))
-            .map_err(|error| unwritable(error, path))?;
-        Ok(count)
-    });
-    if written.is_err() {
-        // What is left of it says nothing; the failure is what is told.
-        let _ignored = std::fs::remove_file(&beside);
+    let mut part = Part::of(beside);
+    let (count, file) = write_lines(lines, file).await?;
+    let file = file.into_inner().map_err(|error| unwritable(error.into_error(), &part.path))?;
+    file.sync_all()
+        .and_then(|()| std::fs::rename(&part.path, path))
+        .map_err(|error| unwritable(error, path))?;
+    part.moved = true;
+    Ok(count)
+}
+
+/// A file that is removed unless it was moved to its place: when writing fails, and when the program is interrupted.
+struct Part {
+    path: PathBuf,
+    moved: bool,
+}
+
+impl Part {
+    fn of(path: PathBuf) -> Self {
+        Self { path, moved: false }
     }
-    written
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.moved {
+            // What is left of it says nothing; the failure is what is told.
+            let _ignored = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 async fn write_lines<W: Write>(
@@ -159,4 +191,25 @@ fn unreadable(error: io::Error, path: &Path) -> Error {
 
 fn unwritable(error: io::Error, path: &Path) -> Failure {
     Failure::Work(Error::from(error).with_context("file", PathBuf::from(path).display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, stream};
+
+    use super::*;
+
+    #[test]
+    fn an_interrupted_export_leaves_no_part_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = stream::iter([Ok("{}".to_owned())]).chain(stream::pending());
+        let target = folder.path().join("all.ndjson");
+        let mut export = Box::pin(write_file(lines, &target));
+        assert!((&mut export).now_or_never().is_none());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "it has begun");
+        drop(export);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let whole = write_file(stream::iter([Ok("{}".to_owned())]), &target).now_or_never().unwrap();
+        assert_eq!((whole.unwrap(), std::fs::read_to_string(&target).unwrap().as_str()), (1, "{}\n"));
+    }
 }

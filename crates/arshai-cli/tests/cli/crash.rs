@@ -1,6 +1,7 @@
 //! Death at any moment, and two at once.
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::Path,
     process::Stdio,
     sync::Arc,
@@ -116,12 +117,13 @@ fn two_processes_talking_in_one_conversation_keep_every_turn() {
 fn an_interrupt_in_a_chat_leaves_the_file_sound() {
     let program = Program::new();
     program.json(&["memory", "set", "c", "before"]);
-    let mut child = program.spawn(&["chat", "--conversation", "c"], Stdio::piped());
+    let mut child = program.spawn(&["chat", "--json", "--conversation", "c"], Stdio::piped());
     let mut stdin = child.stdin.take().unwrap();
     std::io::Write::write_all(&mut stdin, b"hello\n").unwrap();
-    // The first answer on its output shows that it is running.
-    let mut first = [0_u8; 1];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+    // The first whole answer on its output shows that it is running, and that the turn is kept.
+    let mut answer = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut answer).unwrap();
     let interrupted =
         std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(interrupted.success());

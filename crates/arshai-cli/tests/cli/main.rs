@@ -14,3 +14,4 @@ mod crash;
 mod embedder;
 mod model;
 mod program;
+mod settings;

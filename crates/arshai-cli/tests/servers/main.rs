@@ -8,6 +8,7 @@ mod openai;
 #[expect(dead_code, reason = "shared with the tests that need no server")]
 mod program;
 mod redis;
+mod speech;
 
 /// The address of a server.
 fn address(variable: &str) -> String {

@@ -1,11 +1,24 @@
 //! The runtime behind the blocking calls.
 
-use std::{future::Future, sync::Arc, task::Poll, thread};
+use std::{
+    future::Future,
+    sync::{Arc, mpsc},
+    task::Poll,
+    thread,
+    time::Duration,
+};
 
 use futures_util::task::noop_waker_ref;
-use tokio::{runtime::Handle, sync::oneshot, task::coop};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::oneshot,
+    task::coop,
+};
 
 use crate::{Error, ErrorKind, Result};
+
+/// How long somebody else's thread may be busy before its runtime counts as not running.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A tokio runtime with a thread of its own, or somebody else's.
 ///
@@ -14,7 +27,9 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Debug, Clone)]
 pub struct Runtime {
     handle: Handle,
-    _thread: Option<Arc<Thread>>,
+    /// `None` when the runtime is somebody else's.
+    thread: Option<Arc<Thread>>,
+    patience: Duration,
 }
 
 #[derive(Debug)]
@@ -42,19 +57,21 @@ impl Runtime {
                 runtime.shutdown_background();
             })
             .map_err(refused)?;
-        Ok(Self { handle, _thread: Some(Arc::new(Thread { _stop: stop })) })
+        Ok(Self { handle, thread: Some(Arc::new(Thread { _stop: stop })), patience: PATIENCE })
     }
 
-    /// Uses a runtime that the program runs anyway. It must be running on another thread while calls are made.
+    /// Uses a runtime that the program runs anyway. One of tokio's current-thread runtimes must be running on another
+    /// thread while calls are made: a call fails when it does not, after 5 s.
     pub fn from_handle(handle: Handle) -> Self {
-        Self { handle, _thread: None }
+        Self { handle, thread: None, patience: PATIENCE }
     }
 
     /// Waits for `future` on this thread.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::BlockingInAsync`] when this thread is running async code.
+    /// [`ErrorKind::BlockingInAsync`] when this thread is running async code; [`ErrorKind::Unavailable`] when nobody
+    /// runs the runtime that was given as a handle.
     ///
     /// # Panics
     ///
@@ -66,7 +83,24 @@ impl Runtime {
                 "a blocking call was made from async code; use the async method, or call from spawn_blocking",
             ));
         }
+        self.check_running()?;
         Ok(self.handle.block_on(future))
+    }
+
+    /// Timers and sockets of a current-thread runtime stand still while nobody runs it, and so would the caller.
+    fn check_running(&self) -> Result<()> {
+        if self.thread.is_some() || self.handle.runtime_flavor() != RuntimeFlavor::CurrentThread {
+            return Ok(());
+        }
+        let (answer, answered) = mpsc::sync_channel(1);
+        let task = self.handle.spawn(async move { answer.send(()).is_ok() });
+        answered.recv_timeout(self.patience).map_err(|_silent| {
+            task.abort();
+            Error::new(
+                ErrorKind::Unavailable,
+                "the current-thread runtime of the given handle is not running: run it on another thread, or use Runtime::new",
+            )
+        })
     }
 }
 
@@ -127,5 +161,21 @@ mod tests {
         let runtime = Runtime::from_handle(own.handle().clone());
         let sleep = async { tokio::time::sleep(Duration::from_millis(1)).await };
         runtime.block_on(sleep).unwrap();
+    }
+
+    #[test]
+    fn a_current_thread_runtime_that_nobody_runs_is_an_error_and_no_hang() {
+        let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut runtime = Runtime::from_handle(own.handle().clone());
+        let sleep = || async { tokio::time::sleep(Duration::from_millis(1)).await };
+        runtime.patience = Duration::from_millis(50);
+        assert_eq!(runtime.block_on(sleep()).unwrap_err().kind(), ErrorKind::Unavailable);
+        // Once somebody runs it, it is used.
+        runtime.patience = PATIENCE;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = thread::spawn(move || own.block_on(stopped));
+        runtime.block_on(sleep()).unwrap();
+        stop.send(()).unwrap();
+        running.join().unwrap().unwrap();
     }
 }

@@ -34,9 +34,32 @@ impl<T> Iterator for BlockingStream<T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.stream.as_mut()?.next();
-        self.runtime.block_on(next).unwrap_or_else(|refused| {
+        let item = self.runtime.block_on(next).unwrap_or_else(|refused| {
             self.stream = None;
             Some(Err(refused))
-        })
+        });
+        if item.is_none() {
+            // A stream that has ended must not be asked again.
+            self.stream = None;
+        }
+        item
+    }
+}
+
+impl<T> std::iter::FusedIterator for BlockingStream<T> {}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[test]
+    fn an_iterator_that_has_ended_is_asked_again_without_a_panic() {
+        // Such a stream panics when it is polled after its end.
+        let items = stream::unfold(0, |n| async move { (n < 2).then_some((Ok(n), n + 1)) });
+        let mut items = BlockingStream::new(items.boxed(), Runtime::new().unwrap());
+        assert_eq!(items.by_ref().filter_map(Result::ok).collect::<Vec<_>>(), [0, 1]);
+        assert!(items.next().is_none() && items.next().is_none());
     }
 }

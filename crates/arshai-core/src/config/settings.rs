@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Variable;
-use crate::{Error, ErrorKind, Result};
+use crate::Result;
 
 /// Settings shared by the backends. Explicit settings of a backend beat these.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,8 @@ impl Settings {
     ///
     /// [`ErrorKind::Config`] naming the first variable whose value is not understood, and what is.
     pub fn from_env() -> Result<Self> {
-        Self::from_variables(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+        Variable::check(&Self::VARIABLES)?;
+        Self::from_variables(|name| std::env::var(name).ok())
     }
 
     /// The settings of any source of variables.
@@ -94,6 +95,21 @@ impl Settings {
         })
     }
 
+    /// The value in force of one of [`Settings::VARIABLES`], in its unit; `None` for other names.
+    pub fn value(&self, variable: &str) -> Option<String> {
+        Some(match variable {
+            "MILVUS_BATCH_CONCURRENCY" => self.milvus_batch_concurrency.to_string(),
+            "MILVUS_CONNECTION_TIMEOUT" => self.milvus_connection_timeout.as_secs_f64().to_string(),
+            "REDIS_MAX_CONNECTIONS" => self.redis_max_connections.to_string(),
+            "REDIS_CONNECTION_TIMEOUT" => self.redis_connection_timeout.as_secs_f64().to_string(),
+            "OPENAI_BATCH_CONCURRENCY" => self.openai_batch_concurrency.to_string(),
+            "OPENAI_REQUEST_TIMEOUT" => self.openai_request_timeout.as_secs_f64().to_string(),
+            "ENABLE_ASYNC_OPERATIONS" => self.enable_async_operations.to_string(),
+            "ASYNC_FALLBACK_TO_SYNC" => self.async_fallback_to_sync.to_string(),
+            _ => return None,
+        })
+    }
+
     /// `configured` batches in flight, or one when async operations are switched off.
     pub fn concurrency(&self, configured: usize) -> usize {
         if self.enable_async_operations { configured.max(1) } else { 1 }
@@ -115,12 +131,9 @@ impl<F: Fn(&'static str) -> Option<String>> Reader<'_, F> {
         match (self.variable)(name) {
             None => Ok(default),
             Some(value) if value.trim().is_empty() => Ok(default),
-            Some(value) => parse(value.trim()).ok_or_else(|| {
-                Error::new(ErrorKind::Config, "an environment variable has a value that is not understood")
-                    .with_context("variable", name)
-                    .with_context("value", value.escape_debug())
-                    .with_context("allowed", allowed)
-            }),
+            Some(value) => {
+                parse(value.trim()).ok_or_else(|| Variable::new(name, "").refused(&value, allowed))
+            }
         }
     }
 
@@ -131,26 +144,22 @@ impl<F: Fn(&'static str) -> Option<String>> Reader<'_, F> {
     }
 
     fn seconds(&self, name: &'static str, default: Duration) -> Result<Duration> {
-        self.read(name, default, "seconds above 0, at most 86400, such as 30 or 2.5", |value| {
+        self.read(name, default, "seconds from 0.001 to 86400, such as 30 or 2.5", |value| {
             let seconds: f64 = value.parse().ok()?;
-            (seconds > 0.0 && seconds <= 86_400.0).then(|| Duration::from_secs_f64(seconds))
+            (0.001..=86_400.0).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
         })
     }
 
     fn flag(&self, name: &'static str, default: bool) -> Result<bool> {
-        self.read(name, default, "true or false (1, 0, yes, no, on and off are understood)", |value| {
-            match value.to_ascii_lowercase().as_str() {
-                "true" | "1" | "yes" | "on" => Some(true),
-                "false" | "0" | "no" | "off" => Some(false),
-                _ => None,
-            }
-        })
+        let value = (self.variable)(name).filter(|value| !value.trim().is_empty());
+        value.map_or(Ok(default), |value| Variable::new(name, "").switch(&value))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     fn one(name: &'static str, value: &str) -> Result<Settings> {
         let value = value.to_owned();
@@ -176,6 +185,8 @@ mod tests {
             ("MILVUS_BATCH_CONCURRENCY", "0"),
             ("MILVUS_CONNECTION_TIMEOUT", "-1"),
             ("MILVUS_CONNECTION_TIMEOUT", "NaN"),
+            // It would be no time at all.
+            ("MILVUS_CONNECTION_TIMEOUT", "1e-10"),
             ("ASYNC_FALLBACK_TO_SYNC", "maybe"),
         ] {
             let error = one(name, value).unwrap_err();
@@ -191,6 +202,7 @@ mod tests {
             let name = variable.name;
             assert!(one(name, "nonsense").unwrap_err().to_string().contains(name));
             assert_eq!(one(name, variable.default).unwrap(), Settings::default(), "{name}");
+            assert_eq!(Settings::default().value(name).as_deref(), Some(variable.default), "{name}");
         }
     }
 }

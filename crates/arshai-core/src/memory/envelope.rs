@@ -30,6 +30,21 @@ impl OperationId {
         Self(bytes)
     }
 
+    /// Reads 32 hexadecimal digits. There are 16 ids in each value, and their digits are random: whatever branches on
+    /// one is guessed wrong half of the time.
+    fn parse(text: &str) -> Option<Self> {
+        let digits: &[u8; 32] = text.as_bytes().try_into().ok()?;
+        let value = |digit: u8| (digit & 15) + 9 * (digit >> 6);
+        let mut bytes = [0_u8; 16];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            if let [high, low] = pair {
+                *byte = value(*high) << 4 | value(*low);
+            }
+        }
+        let all = digits.iter().fold(true, |all, digit| all & digit.is_ascii_hexdigit());
+        all.then_some(Self(bytes))
+    }
+
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -67,9 +82,8 @@ impl<'de> Deserialize<'de> for OperationId {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<OperationId, E> {
-                let number = (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten();
-                let id = number.map(|number| OperationId(number.to_be_bytes()));
-                id.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+                OperationId::parse(text)
+                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_str(Hex)
@@ -157,8 +171,34 @@ struct Extra {
     turns: Option<Vec<Turn>>,
     #[serde(default)]
     sha256: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "operations")]
     operations: Vec<OperationId>,
+}
+
+/// Reads ids into a list with room for as many as there usually are, and the next one.
+fn operations<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<OperationId>, D::Error> {
+    struct Ids;
+    impl<'de> serde::de::Visitor<'de> for Ids {
+        type Value = Vec<OperationId>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a list of ids")
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(
+            self,
+            mut list: A,
+        ) -> std::result::Result<Self::Value, A::Error> {
+            let mut ids = Vec::with_capacity(MAX_OPERATIONS.saturating_add(1));
+            while let Some(id) = list.next_element()? {
+                ids.push(id);
+            }
+            Ok(ids)
+        }
+    }
+    deserializer.deserialize_seq(Ids)
 }
 
 impl Envelope {
@@ -208,6 +248,22 @@ impl Envelope {
             Ok(expected) => expected.envelope().map_or_else(|| Self::decode_slowly(bytes), Ok),
             Err(_unexpected) => Self::decode_slowly(bytes),
         }
+    }
+
+    /// The ids of the last writes in stored bytes, whatever else they hold; none when they cannot be read.
+    pub fn operations_in(bytes: &[u8]) -> Vec<OperationId> {
+        #[derive(Deserialize)]
+        struct Only {
+            arshai: Extra,
+        }
+
+        #[derive(Deserialize)]
+        struct Extra {
+            #[serde(deserialize_with = "operations")]
+            operations: Vec<OperationId>,
+        }
+
+        serde_json::from_slice::<Only>(bytes).map(|only| only.arshai.operations).unwrap_or_default()
     }
 
     fn decode_slowly(bytes: &[u8]) -> Result<Self> {
@@ -296,6 +352,32 @@ mod tests {
     fn corrupt_values_are_errors_not_empty_answers() {
         for bad in ["", "null", "{}", "{\"data\":{\"working_memory\":1}}", "\u{0}"] {
             assert_eq!(Envelope::decode(bad.as_bytes()).unwrap_err().kind(), ErrorKind::Corrupt, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn operations_are_found_also_in_a_value_that_is_not_read_otherwise() {
+        let mut envelope = sample();
+        (0..3).for_each(|_| envelope.record(OperationId::random()));
+        assert_eq!(Envelope::operations_in(&envelope.encode()), envelope.operations);
+        let mut value: Value = serde_json::from_slice(&envelope.encode()).unwrap();
+        value["data"] = json!(7);
+        assert_eq!(Envelope::operations_in(value.to_string().as_bytes()), envelope.operations);
+        for none in ["", "null", "{}", r#"{"arshai":{}}"#, r#"{"arshai":{"operations":["1"]}}"#] {
+            assert_eq!(Envelope::operations_in(none.as_bytes()), [], "{none}");
+        }
+    }
+
+    #[test]
+    fn an_operation_is_32_hexadecimal_digits_and_nothing_else() {
+        let id = OperationId::random();
+        let text = format!("{id:?}");
+        let digits = text.trim_start_matches("OperationId(").trim_end_matches(')');
+        assert_eq!(OperationId::parse(digits), Some(id));
+        assert_eq!(OperationId::parse(&digits.to_uppercase()), Some(id));
+        let (sign, short) = (format!("+{}", &digits[1..]), &digits[1..]);
+        for odd in [&sign, short, "", &format!("{digits}0"), &"ä".repeat(16), &"g".repeat(32)] {
+            assert_eq!(OperationId::parse(odd), None, "{odd}");
         }
     }
 

@@ -19,13 +19,21 @@ use crate::Result;
 #[derive(Clone)]
 pub struct Revision(Origin);
 
-/// What makes a digest when it is first asked for.
-type Compute = Box<dyn FnOnce() -> Vec<u8> + Send>;
-
 #[derive(Clone)]
 enum Origin {
     Known(Arc<[u8]>),
-    Later(Arc<LazyLock<Vec<u8>, Compute>>),
+    Later(Arc<dyn Later>),
+}
+
+/// A digest that is made when it is first asked for.
+trait Later: Send + Sync {
+    fn digest(&self) -> &[u8];
+}
+
+impl<F: FnOnce() -> Vec<u8> + Send> Later for LazyLock<Vec<u8>, F> {
+    fn digest(&self) -> &[u8] {
+        self
+    }
 }
 
 impl Revision {
@@ -36,7 +44,7 @@ impl Revision {
 
     /// A backend's own digest, made when it is first asked for: who only reads never does.
     pub fn computed_by(digest: impl FnOnce() -> Vec<u8> + Send + 'static) -> Self {
-        Self(Origin::Later(Arc::new(LazyLock::new(Box::new(digest)))))
+        Self(Origin::Later(Arc::new(LazyLock::new(digest))))
     }
 
     /// SHA-256 of the stored bytes, for backends that need no other digest.
@@ -48,7 +56,7 @@ impl Revision {
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Origin::Known(digest) => digest,
-            Origin::Later(digest) => digest,
+            Origin::Later(later) => later.digest(),
         }
     }
 }

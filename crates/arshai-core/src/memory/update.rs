@@ -1,8 +1,7 @@
 //! The update loop, written once for every backend.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
-use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use super::{Memory, MemoryKey, MemoryStore, Precondition, Put, TrimPolicy, Turn, Versioned, timestamp::now};
@@ -15,10 +14,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// What callers use: the guide's operations on top of the conditional put.
 ///
 /// Implemented for every [`MemoryStore`], trait objects included.
-#[async_trait]
 pub trait MemoryStoreExt: MemoryStore {
     /// Reads the memory, lets `change` make the new one, and writes it if nobody else wrote in between; otherwise
-    /// again with the value that won, with jittered backoff, until the operation's deadline (default 30 s).
+    /// again with the value that won, at once and then with jittered backoff, until the operation's deadline (default 30 s).
     ///
     /// `change` runs in the caller's task, may run several times, and must have no side effects. `created_at` is
     /// kept from the old memory and `last_update` set to now, whatever `change` returns.
@@ -49,37 +47,45 @@ pub trait MemoryStoreExt: MemoryStore {
     /// # Ok(())
     /// # }
     /// ```
-    async fn update_with<F>(&self, key: &MemoryKey, mut change: F) -> Result<Versioned>
+    fn update_with<F>(&self, key: &MemoryKey, mut change: F) -> impl Future<Output = Result<Versioned>> + Send
     where
         F: FnMut(Option<&Memory>) -> Result<Memory> + Send,
     {
-        let deadline = Deadline::current_or(UPDATE_TIMEOUT);
-        let mut current = deadline.scope(self.get(key)).await?;
-        let mut attempts = 0_u32;
-        loop {
-            attempts = attempts.saturating_add(1);
-            let mut next = change(current.as_ref().map(|versioned| &versioned.memory))?;
-            next.last_update = now();
-            let when = match &current {
-                Some(versioned) => {
-                    next.created_at = versioned.memory.created_at;
-                    Precondition::Matches(versioned.revision.clone())
+        async move {
+            let deadline = Deadline::current_or(UPDATE_TIMEOUT);
+            let mut current = deadline.scope(self.get(key)).await?;
+            let mut attempts = 0_u32;
+            loop {
+                attempts = attempts.saturating_add(1);
+                let mut next = change(current.as_ref().map(|versioned| &versioned.memory))?;
+                next.last_update = now();
+                let when = match &current {
+                    Some(versioned) => {
+                        next.created_at = versioned.memory.created_at;
+                        Precondition::Matches(versioned.revision.clone())
+                    }
+                    None => {
+                        next.created_at = next.last_update;
+                        Precondition::Absent
+                    }
+                };
+                match deadline.scope(self.put(key, &next, when)).await? {
+                    Put::Stored(revision) => return Ok(Versioned { memory: next, revision }),
+                    Put::Conflict(winner) => current = winner,
                 }
-                None => {
-                    next.created_at = next.last_update;
-                    Precondition::Absent
+                // The winner's value is here already, so the second attempt comes at once.
+                if attempts == 1 && !deadline.is_past() {
+                    continue;
                 }
-            };
-            match deadline.scope(self.put(key, &next, when)).await? {
-                Put::Stored(revision) => return Ok(Versioned { memory: next, revision }),
-                Put::Conflict(winner) => current = winner,
-            }
-            let wait = backoff(attempts);
-            if deadline.sleep("memory.update", wait).await.is_err() {
-                return Err(Error::new(ErrorKind::Conflict, "other writers kept winning until the deadline")
+                if deadline.sleep("memory.update", backoff(attempts.saturating_sub(1))).await.is_err() {
+                    return Err(Error::new(
+                        ErrorKind::Conflict,
+                        "other writers kept winning until the deadline",
+                    )
                     .with_operation("memory.update")
                     .with_context("key", key.stored())
                     .with_attempts(attempts));
+                }
             }
         }
     }
@@ -89,8 +95,8 @@ pub trait MemoryStoreExt: MemoryStore {
     /// # Errors
     ///
     /// As [`MemoryStore::get`].
-    async fn retrieve(&self, key: &MemoryKey) -> Result<Option<Memory>> {
-        Ok(self.get(key).await?.map(|versioned| versioned.memory))
+    fn retrieve(&self, key: &MemoryKey) -> impl Future<Output = Result<Option<Memory>>> + Send {
+        async move { Ok(self.get(key).await?.map(|versioned| versioned.memory)) }
     }
 
     /// Replaces the text, whatever is there. The creation time stays; `metadata` is merged into the old one, key by key.
@@ -98,13 +104,17 @@ pub trait MemoryStoreExt: MemoryStore {
     /// # Errors
     ///
     /// As [`MemoryStoreExt::update_with`].
-    async fn store(&self, key: &MemoryKey, text: &str, metadata: Map<String, Value>) -> Result<Versioned> {
-        self.update_with(key, |old| {
+    fn store(
+        &self,
+        key: &MemoryKey,
+        text: &str,
+        metadata: Map<String, Value>,
+    ) -> impl Future<Output = Result<Versioned>> + Send {
+        self.update_with(key, move |old| {
             let mut merged = old.map(|memory| memory.metadata.clone()).unwrap_or_default();
             merged.extend(metadata.clone());
             Ok(Memory::new(text).with_metadata(merged))
         })
-        .await
     }
 
     /// Replaces the text and keeps the metadata; creates the memory when there is none.
@@ -112,8 +122,8 @@ pub trait MemoryStoreExt: MemoryStore {
     /// # Errors
     ///
     /// As [`MemoryStoreExt::update_with`].
-    async fn update(&self, key: &MemoryKey, text: &str) -> Result<Versioned> {
-        self.store(key, text, Map::new()).await
+    fn update(&self, key: &MemoryKey, text: &str) -> impl Future<Output = Result<Versioned>> + Send {
+        self.store(key, text, Map::new())
     }
 
     /// Adds `turns` at the end and trims, in one atomic step per attempt.
@@ -121,8 +131,13 @@ pub trait MemoryStoreExt: MemoryStore {
     /// # Errors
     ///
     /// As [`MemoryStoreExt::update_with`].
-    async fn append(&self, key: &MemoryKey, turns: &[Turn], trim: TrimPolicy) -> Result<Versioned> {
-        self.update_with(key, |old| {
+    fn append(
+        &self,
+        key: &MemoryKey,
+        turns: &[Turn],
+        trim: TrimPolicy,
+    ) -> impl Future<Output = Result<Versioned>> + Send {
+        self.update_with(key, move |old| {
             let mut memory = old.cloned().unwrap_or_else(Memory::empty);
             for turn in turns {
                 memory.push(turn.clone());
@@ -130,7 +145,6 @@ pub trait MemoryStoreExt: MemoryStore {
             trim.apply(&mut memory);
             Ok(memory)
         })
-        .await
     }
 }
 

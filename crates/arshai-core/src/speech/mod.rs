@@ -1,7 +1,9 @@
 //! Speech to text and back.
 
 mod audio;
+mod file;
 mod model;
+mod sizes;
 mod speak;
 mod subtitles;
 mod transcript;

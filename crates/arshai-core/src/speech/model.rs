@@ -1,20 +1,18 @@
 //! The contracts of the models.
 
-use std::{
-    fmt,
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    pin::Pin,
-};
+use std::{fmt, io, path::Path, pin::Pin, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
 
-use super::{Audio, Segment, SpeakOptions, Speech, SpeechStream, TranscribeOptions, Transcript};
-use crate::{Error, ErrorKind, Result};
+use super::{
+    Audio, Segment, SpeakOptions, Speech, SpeechStream, TranscribeOptions, Transcript, file::Unfinished,
+};
+use crate::{Deadline, Effect, Error, ErrorKind, Result};
+
+/// The longest wait for a file that is to be written.
+const OPENING: Duration = Duration::from_secs(60);
 
 /// One piece of a transcript.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,24 +111,32 @@ pub trait Synthesizer: Send + Sync + fmt::Debug {
 #[async_trait]
 pub trait SynthesizerExt: Synthesizer {
     /// Speaks a text into a file; how many bytes it has. The file is written beside its place and moved there when it
-    /// is whole, so that neither an error nor a crash leaves a part of it, and what was there stays until then.
+    /// is whole, so that there is never a part of it in its place, and what was there stays until then. An error leaves
+    /// nothing; a crash may leave the file beside it, whose name begins with a dot and ends in `.part`.
+    ///
+    /// The header of a WAV file gets the sizes that the sound has. A link stays, and what it leads to is written. A
+    /// device or a pipe is written to as the sound arrives, and not replaced.
     ///
     /// # Errors
     ///
-    /// As [`Synthesizer::synthesize`], and [`ErrorKind::Io`] naming the file.
+    /// [`ErrorKind::Io`] naming the file, before anything is asked of the model when it cannot be written; else as
+    /// [`Synthesizer::synthesize`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves what was there before.
     async fn synthesize_to_file(&self, text: &str, options: &SpeakOptions, path: &Path) -> Result<u64> {
-        let mut audio = self.stream(text, options).await?.audio;
         let failed = |error: io::Error| {
             Error::new(ErrorKind::Io, "the speech could not be written")
                 .with_context("file", path.display())
                 .with_source(error)
         };
         let target = path.to_owned();
-        let mut file = blocking(move || Unfinished::beside(target)).await.map_err(failed)?;
+        // A pipe is open only when somebody reads it.
+        let opening = async { blocking(move || Unfinished::beside(&target)).await.map_err(failed) };
+        let opening_deadline = Deadline::current_or(OPENING);
+        let mut file = opening_deadline.run("speech.synthesize", Effect::NotApplied, opening).await?;
+        let SpeechStream { format, mut audio } = self.stream(text, options).await?;
         let mut length = 0;
         while let Some(block) = audio.next().await {
             let block = block?;
@@ -140,7 +146,7 @@ pub trait SynthesizerExt: Synthesizer {
         if length == 0 {
             return Err(silent());
         }
-        blocking(move || file.finish()).await.map_err(failed)?;
+        blocking(move || file.finish(format)).await.map_err(failed)?;
         Ok(length)
     }
 }
@@ -155,56 +161,26 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-/// A file that is written beside its place, and removed unless it was finished.
-#[derive(Debug)]
-struct Unfinished {
-    file: File,
-    path: PathBuf,
-    target: PathBuf,
-    finished: bool,
-}
-
-impl Unfinished {
-    fn beside(target: PathBuf) -> io::Result<Self> {
-        let name = target.file_name().ok_or_else(|| io::Error::other("the path names no file"))?;
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{:016x}.part", fastrand::u64(..)));
-        let path = target.with_file_name(hidden);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        Ok(Self { file, path, target, finished: false })
-    }
-
-    fn write(mut self, block: &Bytes) -> io::Result<Self> {
-        self.file.write_all(block)?;
-        Ok(self)
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        self.file.sync_all()?;
-        fs::rename(&self.path, &self.target)?;
-        self.finished = true;
-        Ok(())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Nothing more can be done for a file that cannot be removed.
-            let _ignored = fs::remove_file(&self.path);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs,
+        path::PathBuf,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use bytes::Bytes;
+
     use super::*;
     use crate::speech::AudioFormat;
 
     /// Says these pieces.
     #[derive(Debug)]
-    struct Parrot(Vec<std::result::Result<&'static str, ErrorKind>>);
+    struct Parrot(Vec<std::result::Result<&'static str, ErrorKind>>, AtomicUsize);
+
+    fn parrot(pieces: Vec<std::result::Result<&'static str, ErrorKind>>) -> Parrot {
+        Parrot(pieces, AtomicUsize::new(0))
+    }
 
     #[async_trait]
     impl Synthesizer for Parrot {
@@ -213,6 +189,7 @@ mod tests {
         }
 
         async fn stream(&self, _text: &str, options: &SpeakOptions) -> Result<SpeechStream> {
+            self.1.fetch_add(1, Ordering::SeqCst);
             let pieces = self.0.clone().into_iter().map(|piece| match piece {
                 Ok(sound) => Ok(Bytes::from_static(sound.as_bytes())),
                 Err(kind) => Err(Error::new(kind, "the bird is dead")),
@@ -240,7 +217,7 @@ mod tests {
         let folder = folder();
         let path = folder.join("said.wav");
         fs::write(&path, "old").unwrap();
-        let parrot = Parrot(vec![Ok("po"), Ok("lly")]);
+        let parrot = parrot(vec![Ok("po"), Ok("lly")]);
         let length = parrot.synthesize_to_file("x", &SpeakOptions::default(), &path).await.unwrap();
         assert_eq!((length, fs::read_to_string(&path).unwrap().as_str()), (5, "polly"));
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
@@ -257,18 +234,48 @@ mod tests {
             (vec![Ok("po"), Err(ErrorKind::Truncated)], ErrorKind::Truncated),
             (vec![], ErrorKind::Truncated),
         ] {
-            let parrot = Parrot(pieces);
+            let parrot = parrot(pieces);
             let error = parrot.synthesize_to_file("x", &SpeakOptions::default(), &path).await.unwrap_err();
             assert_eq!(error.kind(), kind);
             assert_eq!(parrot.synthesize("x", &SpeakOptions::default()).await.unwrap_err().kind(), kind);
             assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_of_the_model_for_a_file_that_cannot_be_written() {
+        let folder = folder();
+        let parrot = parrot(vec![Ok("po")]);
         let nowhere = folder.join("no/said.wav");
-        let error = Parrot(vec![Ok("po")])
-            .synthesize_to_file("x", &SpeakOptions::default(), &nowhere)
-            .await
-            .unwrap_err();
+        let error = parrot.synthesize_to_file("x", &SpeakOptions::default(), &nowhere).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Io && error.to_string().contains("said.wav"), "{error}");
+        assert_eq!(parrot.1.load(Ordering::SeqCst), 0);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_pipe_that_nobody_reads_is_not_waited_for_without_end() {
+        let folder = folder();
+        let path = folder.join("pipe.wav");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (parrot, options) = (parrot(vec![Ok("po")]), SpeakOptions::default());
+        let speaking = parrot.synthesize_to_file("x", &options, &path);
+        let error = Deadline::after(Duration::from_millis(50)).scope(speaking).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        // Lets the thread go that waits.
+        drop(fs::OpenOptions::new().read(true).write(true).open(&path).unwrap());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_header_of_a_file_has_the_sizes_that_were_not_known_when_it_was_spoken() {
+        let folder = folder();
+        let path = folder.join("said.wav");
+        let parrot = parrot(vec![Ok("RIFF\0\0\0\0WAVEda"), Ok("ta\0\0\0\0sound!")]);
+        parrot.synthesize_to_file("x", &SpeakOptions::default(), &path).await.unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"RIFF\x12\0\0\0WAVEdata\x06\0\0\0sound!");
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -156,7 +156,9 @@ async fn memory_line(memory: &dyn MemoryStore, key: &MemoryKey) -> Result<Option
     let Some(versioned) = memory.get(key).await? else { return Ok(None) };
     let ttl_seconds = match memory.ttl(key).await? {
         Some(Ttl::Remaining(left)) => Some(left.as_secs_f64()),
-        Some(Ttl::Forever) | None => None,
+        Some(Ttl::Forever) => None,
+        // It expired since it was read; without a time it would live for ever elsewhere.
+        None => return Ok(None),
     };
     let value: Value = serde_json::from_slice(&Envelope::new(versioned.memory).encode())
         .map_err(|error| Error::internal("a memory could not be written").with_source(error))?;

@@ -2,7 +2,7 @@
 //!
 //! [`export`] gives the lines and [`import`] takes them. The first line says what the file is, the last one how much is
 //! in it, so that a file that was cut off is told from a whole one. An import that was interrupted is simply run again:
-//! what is there already is not written once more.
+//! what is there already is not written once more. One that ends early says what it did until then ([`ImportError`]).
 //!
 //! ```text
 //! {"line":"export","version":1}
@@ -37,6 +37,10 @@
 mod export;
 mod import;
 mod line;
+mod report;
+#[cfg(test)]
+mod tests;
 
 pub use export::{Source, export};
-pub use import::{ImportReport, Target, import};
+pub use import::{Target, import};
+pub use report::{ImportError, ImportReport};

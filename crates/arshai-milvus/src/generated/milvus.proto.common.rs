@@ -13,6 +13,18 @@ pub struct Status {
     pub detail: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClientInfo {
+    #[prost(string, tag = "1")]
+    pub sdk_type: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub sdk_version: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServerInfo {
+    #[prost(string, tag = "1")]
+    pub build_tags: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeyValuePair {
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,

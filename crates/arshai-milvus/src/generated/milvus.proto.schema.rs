@@ -110,6 +110,9 @@ pub struct SparseFloatArray {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ScalarField {
+    /// Of newer servers; older ones have it in FieldData.
+    #[prost(bool, repeated, tag = "17")]
+    pub valid_data: ::prost::alloc::vec::Vec<bool>,
     #[prost(oneof = "scalar_field::Data", tags = "1, 2, 3, 4, 5, 6, 9")]
     pub data: ::core::option::Option<scalar_field::Data>,
 }
@@ -137,6 +140,8 @@ pub mod scalar_field {
 pub struct VectorField {
     #[prost(int64, tag = "1")]
     pub dim: i64,
+    #[prost(bool, repeated, tag = "9")]
+    pub valid_data: ::prost::alloc::vec::Vec<bool>,
     #[prost(oneof = "vector_field::Data", tags = "2, 3, 4, 5, 6, 7")]
     pub data: ::core::option::Option<vector_field::Data>,
 }

@@ -74,6 +74,7 @@ struct Shared {
     calls: Mutex<Vec<(String, Bytes, HeaderMap)>>,
     inside: AtomicUsize,
     most: AtomicUsize,
+    sent: AtomicUsize,
 }
 
 impl Drop for Canned {
@@ -95,6 +96,7 @@ impl Canned {
             calls: Mutex::default(),
             inside: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
+            sent: AtomicUsize::new(0),
         });
         let task = tokio::spawn({
             let shared = Arc::clone(&shared);
@@ -127,8 +129,29 @@ impl Canned {
             .collect()
     }
 
+    /// The same as they came.
+    pub(super) fn bodies(&self, method: &str) -> Vec<Bytes> {
+        let calls = self.shared.calls.lock().unwrap();
+        calls.iter().filter(|(m, ..)| m == method).map(|(_, body, _)| body.clone()).collect()
+    }
+
     pub(super) fn headers(&self) -> HeaderMap {
         self.shared.calls.lock().unwrap().first().unwrap().2.clone()
+    }
+
+    /// How often a method was called.
+    pub(super) fn calls(&self, method: &str) -> usize {
+        self.shared.calls.lock().unwrap().iter().filter(|(m, ..)| m == method).count()
+    }
+
+    /// How many calls are being answered.
+    pub(super) fn under_way(&self) -> usize {
+        self.shared.inside.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes of replies were sent.
+    pub(super) fn sent(&self) -> usize {
+        self.shared.sent.load(Ordering::SeqCst)
     }
 
     /// How many calls were answered at the same time.
@@ -186,7 +209,7 @@ async fn call(
                 tokio::time::sleep(after).await;
             }
             shared.inside.fetch_sub(1, Ordering::SeqCst);
-            let _gone = send(&mut respond, message).await;
+            let _gone = send(&mut respond, message, &shared.sent).await;
             return;
         }
         Answer::Status(code) => {
@@ -203,7 +226,11 @@ async fn call(
     shared.inside.fetch_sub(1, Ordering::SeqCst);
 }
 
-async fn send(respond: &mut SendResponse<Bytes>, message: Bytes) -> Result<(), h2::Error> {
+async fn send(
+    respond: &mut SendResponse<Bytes>,
+    message: Bytes,
+    sent: &AtomicUsize,
+) -> Result<(), h2::Error> {
     let response = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
     let mut stream = respond.send_response(response, false)?;
     let mut frame = BytesMut::with_capacity(message.len() + 5);
@@ -216,6 +243,7 @@ async fn send(respond: &mut SendResponse<Bytes>, message: Bytes) -> Result<(), h
         match std::future::poll_fn(|context| stream.poll_capacity(context)).await {
             Some(Ok(capacity)) if capacity > 0 => {
                 let next = rest.split_to(capacity.min(rest.len()));
+                sent.fetch_add(next.len(), Ordering::SeqCst);
                 stream.send_data(next, false)?;
             }
             Some(Ok(_)) => {}
@@ -250,12 +278,12 @@ pub(super) fn standard(method: &str) -> Answer {
     }
 }
 
-pub(super) fn spec() -> CollectionSpec {
+pub(crate) fn spec() -> CollectionSpec {
     CollectionSpec::new("c").with_dense(2)
 }
 
-pub(super) fn described(spec: &CollectionSpec, version: &str) -> DescribeCollectionResponse {
-    let request = creation(spec, &Engine::of(Some(version))).unwrap();
+pub(crate) fn described(spec: &CollectionSpec, version: &str) -> DescribeCollectionResponse {
+    let request = creation(spec, &Engine::of(version)).unwrap();
     DescribeCollectionResponse {
         status: Some(Status::default()),
         schema: Some(CollectionSchema::decode(request.schema).unwrap()),

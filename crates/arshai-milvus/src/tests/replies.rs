@@ -13,28 +13,28 @@ use crate::{
     columns::Columns,
     proto::{
         common::{DslType, PlaceholderGroup, Status},
-        milvus::{QueryResults, SearchRequest, SearchResults},
+        milvus::{QueryRequest, QueryResults, SearchRequest, SearchResults},
         schema::{
-            FieldData, IDs, JsonArray, ScalarField, SearchResultData, StringArray, VectorField,
+            FieldData, IDs, JsonArray, LongArray, ScalarField, SearchResultData, StringArray, VectorField,
             field_data::Field, i_ds::IdField, scalar_field::Data, vector_field,
         },
     },
 };
 
-fn texts(values: &[&str]) -> StringArray {
+pub(crate) fn texts(values: &[&str]) -> StringArray {
     StringArray { data: values.iter().map(|value| Bytes::from((*value).to_owned())).collect() }
 }
 
-fn column(name: &str, data: Data) -> FieldData {
+pub(crate) fn column(name: &str, data: Data) -> FieldData {
     FieldData {
         field_name: name.into(),
-        field: Some(Field::Scalars(ScalarField { data: Some(data) })),
+        field: Some(Field::Scalars(ScalarField { data: Some(data), ..ScalarField::default() })),
         ..FieldData::default()
     }
 }
 
 /// Two hits, in the wrong order.
-pub(super) fn hits() -> SearchResults {
+pub(crate) fn hits() -> SearchResults {
     let json = JsonArray { data: vec![Bytes::from_static(b"{\"n\":2}"), Bytes::from_static(b"[1]")] };
     SearchResults {
         status: Some(Status::default()),
@@ -52,6 +52,26 @@ pub(super) fn hits() -> SearchResults {
         }),
         ..SearchResults::default()
     }
+}
+
+pub(super) fn no_rows() -> QueryResults {
+    QueryResults { status: Some(Status::default()), ..QueryResults::default() }
+}
+
+/// Rows of which nothing was asked but their keys.
+pub(super) fn rows_of_keys(keys: &[String]) -> QueryResults {
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    QueryResults { fields_data: vec![column("id", Data::StringData(texts(&keys)))], ..no_rows() }
+}
+
+pub(super) fn count(rows: i64) -> QueryResults {
+    let rows = LongArray { data: vec![rows] };
+    QueryResults { fields_data: vec![column("count(*)", Data::LongData(rows))], ..no_rows() }
+}
+
+pub(super) fn asks_to_count(request: &Bytes) -> bool {
+    let request = QueryRequest::decode(request.clone()).unwrap();
+    request.output_fields.iter().any(|field| field == "count(*)")
 }
 
 fn changed(change: impl FnOnce(&mut SearchResultData)) -> Bytes {
@@ -96,6 +116,7 @@ async fn a_reply_that_does_not_fit_itself_is_refused_and_the_next_one_is_read() 
                     data: Some(vector_field::Data::FloatVector(crate::proto::schema::FloatArray {
                         data: vec![0_u8; 16].into(),
                     })),
+                    ..VectorField::default()
                 }));
             }),
         ),
@@ -143,25 +164,74 @@ async fn a_text_that_is_not_utf8_spoils_its_hit_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_reply_of_many_megabytes_is_read_up_to_the_limit_that_is_set() {
-    let large = "x".repeat(20 << 20);
-    let server = Canned::start(move |method, _, _| {
-        let reply = || {
-            changed(|results| {
-                results.fields_data[1] = column("text", Data::StringData(texts(&["two", &large])));
-            })
-        };
-        (method == "Search").then(|| Answer::bytes(reply()))
+async fn a_reply_of_a_hundred_megabytes_is_read_or_refused_as_the_limit_says_without_taking_it_all() {
+    let large = "x".repeat(100 << 20);
+    let reply = changed(|results| {
+        results.fields_data[1] = column("text", Data::StringData(texts(&["two", &large])));
+    });
+    drop(large);
+    let server = Canned::start(move |method, _, before| {
+        (method == "Search").then(|| match before {
+            0 | 1 => Answer::bytes(reply.clone()),
+            _ => Answer::of(&hits()),
+        })
     })
     .await;
-    let found = server.store().search_one("c", Query::dense([1.0, 0.0]), 5).await.unwrap();
-    assert_eq!(found[0].text.len(), 20 << 20);
     let mut config = server.config();
-    config.max_reply_bytes = 1 << 20;
+    config.max_reply_bytes = 32 << 20;
     let store = crate::MilvusStore::new(config).unwrap();
     let error = store.search_one("c", Query::dense([1.0, 0.0]), 5).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Exhausted && !error.is_retryable(), "{error}");
     assert!(error.to_string().contains("max_reply_bytes"), "{error}");
+    assert!(server.sent() < 64 << 20, "{} bytes were taken of a reply that is refused", server.sent());
+    // The default is above it.
+    let found = server.store().search_one("c", Query::dense([1.0, 0.0]), 5).await.unwrap();
+    assert_eq!(found[0].text.len(), 100 << 20);
+    assert_eq!(store.search_one("c", Query::dense([1.0, 0.0]), 5).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn kinds_that_are_not_known_are_passed_over_where_nobody_asks_for_them() {
+    const UNHEARD_OF: i32 = 4711;
+    let mut described = super::canned::described(&super::canned::spec(), "v2.3.5");
+    described.consistency_level = UNHEARD_OF;
+    let schema = described.schema.as_mut().unwrap();
+    schema.fields.push(crate::proto::schema::FieldSchema {
+        name: "news".into(),
+        data_type: UNHEARD_OF,
+        ..Default::default()
+    });
+    schema.functions.push(crate::proto::schema::FunctionSchema { r#type: UNHEARD_OF, ..Default::default() });
+    let reply = changed(|results| {
+        results.fields_data.iter_mut().for_each(|field| field.r#type = UNHEARD_OF);
+        results.fields_data.push(FieldData {
+            r#type: UNHEARD_OF,
+            field_name: "news".into(),
+            ..FieldData::default()
+        });
+    });
+    let server = Canned::start(move |method, _, _| match method {
+        "DescribeCollection" => Some(Answer::of(&described)),
+        "Search" => Some(Answer::bytes(reply.clone())),
+        "GetLoadState" => Some(Answer::of(&crate::proto::milvus::GetLoadStateResponse {
+            status: Some(Status::default()),
+            state: UNHEARD_OF,
+        })),
+        _ => None,
+    })
+    .await;
+    let store = server.store();
+    let found = store.search_one("c", Query::dense([1.0, 0.0]), 5).await.unwrap();
+    assert_eq!(found[0].text, "one");
+    // A column that nobody can fill is in the way of writing.
+    let record = arshai_core::vector::Record::new("x").with_id("a").with_dense(vec![1.0, 0.0]);
+    let error = store.upsert("c", vec![record]).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Unsupported && error.to_string().contains("news"), "{error}");
+    // A state that says nothing is asked for again until the deadline.
+    let opening = store.client();
+    let deadline = arshai_core::Deadline::after(std::time::Duration::from_millis(200));
+    let error = deadline.scope(opening.load("c")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
 }
 
 #[tokio::test]

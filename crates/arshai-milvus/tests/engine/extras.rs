@@ -49,3 +49,23 @@ async fn indexes_are_told_and_a_flush_leaves_every_row() {
     assert_eq!(scratch.store.stats(&scratch.name).await.unwrap().rows, 20);
     scratch.drop().await;
 }
+
+#[tokio::test]
+async fn an_index_asked_for_by_name_is_made_or_unsupported() {
+    let scratch = Scratch::open("named").await;
+    let client = scratch.store.client();
+    client.release(&scratch.name).await.unwrap();
+    client.drop_index(&scratch.name, "dense_vector").await.unwrap();
+    let params =
+        [("index_type", "HNSW"), ("metric_type", "COSINE"), ("params", r#"{"M":8,"efConstruction":64}"#)];
+    let made = client.create_index(&scratch.name, "dense_vector", &params).await;
+    match engine().0.as_str() {
+        "milvus-lite" => assert_eq!(made.unwrap_err().kind(), ErrorKind::Unsupported),
+        _ => {
+            made.unwrap();
+            let indexes = client.indexes(&scratch.name).await.unwrap();
+            assert!(indexes.iter().any(|index| index.index_type == "HNSW"), "{indexes:?}");
+        }
+    }
+    scratch.drop().await;
+}

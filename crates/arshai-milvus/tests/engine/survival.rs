@@ -200,6 +200,91 @@ async fn parameters_reach_the_index() {
 }
 
 #[tokio::test]
+async fn a_range_keeps_what_is_too_near_and_too_far_out() {
+    let scratch = Scratch::open("range").await;
+    let at = |id: &str, x: f32, y: f32| record(id).with_dense(vec![x, y]);
+    scratch.put(vec![at("same", 1.0, 0.0), at("near", 0.8, 0.6), at("far", 0.0, 1.0)]).await;
+    let mut search = Search::new(Query::dense([1.0, 0.0])).limit(10);
+    search.params = object(json!({ "radius": 0.5, "range_filter": 0.95 }));
+    let found = scratch.store.search(&scratch.name, &search).await.unwrap().remove(0);
+    assert_eq!(found.iter().map(|hit| hit.id.to_string()).collect::<Vec<_>>(), ["near"]);
+    scratch.drop().await;
+}
+
+#[tokio::test]
+async fn hits_are_grouped_by_a_field_or_that_is_refused() {
+    let scratch = Scratch::open("groups").await;
+    let of = |id: &str, document: &str, x: f32| {
+        let mut record = record(id).with_dense(vec![x, 1.0 - x]);
+        record.text = document.to_owned();
+        record
+    };
+    scratch.put(vec![of("a1", "a", 0.9), of("a2", "a", 0.8), of("b1", "b", 0.7), of("c1", "c", 0.1)]).await;
+    let mut search = Search::new(Query::dense([1.0, 0.0])).limit(2);
+    search.params = object(json!({ "group_by_field": "text" }));
+    let found = scratch.store.search(&scratch.name, &search).await;
+    if engine().0 == "milvus" {
+        assert_eq!(found.unwrap_err().kind(), ErrorKind::Unsupported);
+    } else {
+        let found = found.unwrap().remove(0);
+        assert_eq!(found.iter().map(|hit| hit.id.to_string()).collect::<Vec<_>>(), ["a1", "b1"]);
+    }
+    search.params = object(json!({ "group_by_field": "text", "group_size": 2, "strict_group_size": true }));
+    let found = scratch.store.search(&scratch.name, &search.limit(3)).await;
+    if engine().0 == "milvus-lite-py" {
+        let found = found.unwrap().remove(0);
+        assert_eq!(found.iter().map(|hit| hit.id.to_string()).collect::<Vec<_>>()[..2], ["a1", "a2"]);
+    } else {
+        assert_eq!(found.unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+    scratch.drop().await;
+}
+
+#[tokio::test]
+async fn what_is_written_under_an_alias_is_seen_under_the_name() {
+    let scratch = Scratch::open("aliased").await;
+    let alias = Scratch::name("alias");
+    let named = scratch.store.client().create_alias(&scratch.name, &alias).await;
+    if engine().0 == "milvus-lite" {
+        assert_eq!(named.unwrap_err().kind(), ErrorKind::Unsupported);
+        return scratch.drop().await;
+    }
+    named.unwrap();
+    for n in 0..5 {
+        let record = record(&format!("r{n}"));
+        scratch.store.upsert(&alias, vec![record]).await.unwrap().into_complete().unwrap();
+        let rows = scratch.store.query(&scratch.name, &RowQuery::all()).await.unwrap().rows;
+        assert_eq!(rows.len(), n + 1);
+    }
+    scratch.store.client().drop_alias(&alias).await.unwrap();
+    scratch.drop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_else_just_wrote_is_not_inserted_beside() {
+    let scratch = Scratch::open("beside").await;
+    let other = store();
+    other.describe(&scratch.name).await.unwrap();
+    scratch.put(vec![record("a")]).await;
+    let report = other.insert(&scratch.name, vec![record("a"), record("b")]).await.unwrap();
+    let failed: Vec<_> = report.failed().map(|(position, error)| (position, error.kind())).collect();
+    assert_eq!(failed, [(0, ErrorKind::AlreadyExists)]);
+    assert_eq!(scratch.store.stats(&scratch.name).await.unwrap().rows, 2);
+    scratch.drop().await;
+}
+
+#[tokio::test]
+async fn more_hits_of_one_score_than_a_call_returns_come_in_order_with_their_texts() {
+    let scratch = Scratch::open("ties").await;
+    scratch.put((0..60).rev().map(|n| record(&format!("r{n:03}"))).collect()).await;
+    let hits = scratch.store.search_one(&scratch.name, Query::dense([0.6, 0.8]), 5).await.unwrap();
+    let found: Vec<_> = hits.iter().map(|hit| (hit.id.to_string(), hit.text.clone())).collect();
+    let expected = (0..5).map(|n| (format!("r{n:03}"), format!("text of r{n:03}")));
+    assert_eq!(found, expected.collect::<Vec<_>>());
+    scratch.drop().await;
+}
+
+#[tokio::test]
 async fn the_greatest_and_least_integer_keys_are_keys_like_others() {
     let scratch = Scratch::new("integers");
     let spec = scratch.spec().with_id(arshai_core::vector::IdKind::Int);

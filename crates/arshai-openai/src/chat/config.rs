@@ -20,7 +20,8 @@ pub struct ChatConfig {
     pub strict_schema: bool,
     /// What the model can do; what it cannot is refused unsent. Default: tools, streaming, structured output.
     pub capabilities: ChatCapabilities,
-    /// Further fields of every request, such as `seed` or `reasoning_effort`. They win over arshai's own. Default: none.
+    /// Further fields of every request, such as `seed` or `reasoning_effort`. They win over arshai's own, but for
+    /// `stream` and `stream_options`. Default: none.
     pub extra: Map<String, Value>,
 }
 

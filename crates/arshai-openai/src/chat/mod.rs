@@ -2,6 +2,7 @@
 
 mod config;
 mod image;
+mod loose;
 mod reply;
 mod request;
 mod sse;
@@ -44,7 +45,8 @@ pub type DetailedStream = Pin<Box<dyn Stream<Item = Result<StreamPart>> + Send>>
 /// A language model on any server that speaks OpenAI's protocol.
 ///
 /// Whole or streamed, with tools (several at once), images and structured output. What a model thinks before it answers
-/// is kept apart from the answer: [`OpenAiChat::detailed`] and [`OpenAiChat::detailed_stream`] tell it.
+/// is kept apart from the answer: [`OpenAiChat::detailed`] and [`OpenAiChat::detailed_stream`] tell it. Why a model
+/// declines they tell apart too; as a [`ChatModel`] it says it in place of the answer.
 ///
 /// A stream that ends without its end marker (`[DONE]`, or a finish reason and the proper end of the body) is
 /// [`ErrorKind::Truncated`]. Dropping a stream stops the request.
@@ -177,10 +179,9 @@ impl OpenAiChat {
         let mut body = request::body(request, images, &self.config, &self.model, self.new_field())?;
         body.insert("stream".to_owned(), false.into());
         let forbids_tools = request.tool_choice == ToolChoice::None || request.tools.is_empty();
-        let endpoint = self.transport.clone();
+        let transport = self.transport.clone();
         let decode = move |reply: crate::transport::Reply| {
-            let redact = |text: &str| endpoint.endpoint().redacted(text);
-            reply::decode(&reply.body, forbids_tools, redact)
+            reply::decode(&reply.body, forbids_tools, |error| transport.reported(error))
         };
         let make = |api: crate::transport::Api| async move { api.chat().create_byot::<_, ()>(body).await };
         Box::pin(self.transport.call(self.call(CHAT, request), decode, make)).await
@@ -249,7 +250,8 @@ impl ChatModel for OpenAiChat {
         let parts = self.detailed_stream(request, &[]).await?;
         let events = parts.filter_map(|part| async move {
             match part {
-                Ok(StreamPart::Text(text)) => Some(Ok(ChatEvent::Text(text))),
+                // A person is to read why there is no answer.
+                Ok(StreamPart::Text(text) | StreamPart::Refusal(text)) => Some(Ok(ChatEvent::Text(text))),
                 Ok(StreamPart::ToolCall(call)) => Some(Ok(ChatEvent::ToolCall(call))),
                 Ok(StreamPart::Done { usage, finish, .. }) => Some(Ok(ChatEvent::Done { usage, finish })),
                 Ok(StreamPart::Reasoning(_)) => None,
@@ -260,7 +262,12 @@ impl ChatModel for OpenAiChat {
     }
 
     async fn chat(&self, request: ChatRequest) -> Result<ChatReply> {
-        self.detailed(request, &[]).await.map(|reply| reply.reply)
+        let mut detailed = self.detailed(request, &[]).await?;
+        if detailed.reply.text.is_empty() {
+            // A person is to read why there is no answer.
+            detailed.reply.text = detailed.refusal.unwrap_or_default();
+        }
+        Ok(detailed.reply)
     }
 
     async fn health(&self) -> Result<()> {

@@ -7,7 +7,10 @@ use arshai_core::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::tools::{Assembler, WireCall};
+use super::{
+    loose,
+    tools::{Assembler, WireCall},
+};
 
 /// A reply with everything the server tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,9 +33,9 @@ pub struct DetailedReply {
 /// A reply, or a piece of one. Everything may be missing.
 #[derive(Debug, Deserialize)]
 pub(super) struct Wire {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "loose::text")]
     pub(super) id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "loose::text")]
     pub(super) model: Option<String>,
     #[serde(default)]
     pub(super) choices: Option<Vec<Choice>>,
@@ -44,12 +47,26 @@ pub(super) struct Wire {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Choice {
-    #[serde(default, alias = "delta")]
-    pub(super) message: Option<Message>,
     #[serde(default)]
+    message: Option<Message>,
+    #[serde(default)]
+    delta: Option<Message>,
+    #[serde(default, deserialize_with = "loose::text")]
     pub(super) finish_reason: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "loose::number")]
     pub(super) index: Option<u64>,
+}
+
+impl Choice {
+    /// The whole message. Some servers call it a piece.
+    pub(super) fn whole(&mut self) -> Option<Message> {
+        self.message.take().or_else(|| self.delta.take())
+    }
+
+    /// What is new of it. Some servers send the whole message so far beside it, others send pieces as messages.
+    pub(super) fn piece(&mut self) -> Option<Message> {
+        self.delta.take().or_else(|| self.message.take())
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,29 +74,36 @@ pub(super) struct Message {
     #[serde(default)]
     content: Option<Value>,
     #[serde(default)]
-    reasoning_content: Option<String>,
+    reasoning_content: Option<Value>,
     #[serde(default)]
-    reasoning: Option<String>,
-    #[serde(default)]
+    reasoning: Option<Value>,
+    #[serde(default, deserialize_with = "loose::text")]
     pub(super) refusal: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "loose::list")]
     pub(super) tool_calls: Option<Vec<WireCall>>,
 }
 
 impl Message {
     /// The words: a text, or a list of parts.
     pub(super) fn text(&self) -> String {
-        match &self.content {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Array(parts)) => {
-                parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
-            }
-            _ => String::new(),
-        }
+        self.content.as_ref().map(words).unwrap_or_default()
     }
 
-    pub(super) fn reasoning(&self) -> &str {
-        self.reasoning_content.as_deref().or(self.reasoning.as_deref()).unwrap_or_default()
+    pub(super) fn reasoning(&self) -> String {
+        let told = [&self.reasoning_content, &self.reasoning];
+        told.into_iter().flatten().map(words).find(|words| !words.is_empty()).unwrap_or_default()
+    }
+}
+
+/// A text, a part with a text, or a list of these.
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().map(words).collect(),
+        Value::Object(part) => {
+            ["text", "content"].iter().find_map(|name| part.get(*name)).map(words).unwrap_or_default()
+        }
+        _ => String::new(),
     }
 }
 
@@ -111,21 +135,22 @@ pub(super) fn finish(reason: &str, calls_tools: bool) -> Finish {
 pub(super) fn decode(
     body: &[u8],
     forbids_tools: bool,
-    redact: impl Fn(&str) -> String,
+    report: impl Fn(&Value) -> Error,
 ) -> Result<DetailedReply> {
     let wire: Wire = serde_json::from_slice(body).map_err(|error| unreadable(body, &error))?;
     if let Some(error) = wire.error.as_ref().filter(|error| !error.is_null()) {
-        return Err(crate::transport::reported(error, redact));
+        return Err(report(error));
     }
-    let choice = wire.choices.into_iter().flatten().find(|choice| choice.index.unwrap_or(0) == 0);
-    let choice = choice.ok_or_else(|| {
+    // The one with the least number: some servers do not begin with 0.
+    let choice = wire.choices.into_iter().flatten().min_by_key(|choice| choice.index.unwrap_or(0));
+    let mut choice = choice.ok_or_else(|| {
         Error::new(
             ErrorKind::Protocol,
             "the reply holds no answer; look whether the server has /chat/completions",
         )
     })?;
-    let message = choice.message.unwrap_or_default();
-    let (text, reasoning) = (message.text(), message.reasoning().to_owned());
+    let message = choice.whole().unwrap_or_default();
+    let (text, reasoning) = (message.text(), message.reasoning());
     let mut calls = Assembler::default();
     if !forbids_tools {
         message.tool_calls.into_iter().flatten().for_each(|call| calls.add(call));
@@ -171,8 +196,12 @@ mod tests {
 
     use super::*;
 
+    fn report(error: &Value) -> Error {
+        Error::new(ErrorKind::Unavailable, "reported").with_context("code", &error["code"])
+    }
+
     fn decoded(body: &Value) -> Result<DetailedReply> {
-        decode(body.to_string().as_bytes(), false, str::to_owned)
+        decode(body.to_string().as_bytes(), false, report)
     }
 
     #[test]
@@ -213,13 +242,38 @@ mod tests {
     #[test]
     fn what_is_no_reply_is_an_error_without_its_content() {
         for body in ["{}", r#"{"choices":[]}"#, "<html>secret</html>", r#"{"choices":"secret"}"#] {
-            let error = decode(body.as_bytes(), false, str::to_owned).unwrap_err();
+            let error = decode(body.as_bytes(), false, report).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Protocol, "{body}");
             assert!(!format!("{error:?}").contains("secret"), "{error:?}");
         }
-        let error = decode(br#"{"choices":[{"mess"#, false, str::to_owned).unwrap_err();
+        let error = decode(br#"{"choices":[{"mess"#, false, report).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Truncated);
         let error = decoded(&json!({ "error": { "code": 503, "message": "loading" } })).unwrap_err();
-        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true));
+        assert!(error.context().any(|fact| fact == ("code", "503")), "{error}");
+    }
+
+    #[test]
+    fn what_is_of_another_type_than_it_ought_to_be_refuses_no_reply() {
+        let call = json!({ "id": 7, "index": "0", "function": { "name": "f", "arguments": { "x": 1 } } });
+        for message in [
+            json!({ "content": "hi", "tool_calls": call.clone(), "reasoning": { "text": "hm" }, "refusal": false }),
+            json!({ "content": { "type": "text", "text": "hi" }, "tool_calls": [call, "?"], "reasoning": ["hm"] }),
+        ] {
+            let choice = json!({ "index": "0", "message": message, "finish_reason": 1 });
+            let reply = decoded(&json!({ "id": 12, "model": null, "choices": [choice] })).unwrap();
+            assert_eq!((reply.reply.text.as_str(), reply.reasoning.as_str()), ("hi", "hm"));
+            assert_eq!((reply.id.as_deref(), reply.refusal), (Some("12"), None));
+            assert_eq!(reply.reply.tool_calls.len(), 1);
+            assert_eq!(reply.reply.tool_calls[0].id, "7");
+        }
+    }
+
+    #[test]
+    fn a_choice_may_have_both_a_message_and_a_piece_and_another_number() {
+        let both = json!({ "index": 1, "message": { "content": "whole" }, "delta": { "content": "" } });
+        assert_eq!(decoded(&json!({ "choices": [both] })).unwrap().reply.text, "whole");
+        let numbered = |n, text| json!({ "index": n, "message": { "content": text } });
+        let two = json!({ "choices": [numbered(2, "second"), numbered(1, "first")] });
+        assert_eq!(decoded(&two).unwrap().reply.text, "first");
     }
 }

@@ -31,6 +31,8 @@ pub enum StreamPart {
     Reasoning(String),
     /// More words.
     Text(String),
+    /// More of why the model declines, in its own words.
+    Refusal(String),
     /// A whole tool call.
     ToolCall(ToolCall),
     /// The end of a complete reply; nothing follows.
@@ -53,6 +55,8 @@ pub(super) struct Reader {
     forbids_tools: bool,
     events: Events,
     ready: VecDeque<StreamPart>,
+    /// The number of the choice that is read.
+    choice: Option<u64>,
     calls: Assembler,
     finish_reason: Option<String>,
     usage: Option<Usage>,
@@ -70,6 +74,7 @@ impl Reader {
             forbids_tools,
             events: Events::new(MOST_EVENT),
             ready: VecDeque::new(),
+            choice: None,
             calls: Assembler::default(),
             finish_reason: None,
             usage: None,
@@ -142,8 +147,10 @@ impl Reader {
         let wire: Wire =
             serde_json::from_str(event).map_err(|error| reply::unreadable(event.as_bytes(), &error))?;
         if let Some(error) = wire.error.as_ref().filter(|error| !error.is_null()) {
-            let redact = |text: &str| self.transport.endpoint().redacted(text);
-            return Err(crate::transport::reported(error, redact));
+            return Err(match &self.body {
+                Some(body) => body.reported(error),
+                None => self.transport.reported(error),
+            });
         }
         if wire.id.is_some() || wire.model.is_some() {
             span::replied(&self.span, wire.id.as_deref(), wire.model.as_deref(), None, None);
@@ -151,17 +158,25 @@ impl Reader {
         if let Some(usage) = usage(wire.usage.as_ref()) {
             self.usage = Some(usage);
         }
-        for choice in wire.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
-            if let Some(message) = choice.message {
+        for mut choice in wire.choices.into_iter().flatten() {
+            // One of them is read: the first that came, which need not have the number 0.
+            let index = choice.index.unwrap_or(0);
+            if *self.choice.get_or_insert(index) != index {
+                continue;
+            }
+            if let Some(message) = choice.piece() {
                 let (reasoning, text) = (message.reasoning(), message.text());
                 if !reasoning.is_empty() {
-                    self.ready.push_back(StreamPart::Reasoning(reasoning.to_owned()));
+                    self.ready.push_back(StreamPart::Reasoning(reasoning));
                 }
                 if !text.is_empty() {
                     if self.transport.config().capture_content {
                         self.written.push_str(&text);
                     }
                     self.ready.push_back(StreamPart::Text(text));
+                }
+                if let Some(refusal) = message.refusal.filter(|refusal| !refusal.is_empty()) {
+                    self.ready.push_back(StreamPart::Refusal(refusal));
                 }
                 if !self.forbids_tools {
                     message.tool_calls.into_iter().flatten().for_each(|call| self.calls.add(call));

@@ -6,12 +6,14 @@ use arshai_core::chat::ToolCall;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::loose;
+
 /// A tool call, or a piece of one. Servers leave out whatever they like.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct WireCall {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "loose::number")]
     index: Option<usize>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "loose::text")]
     id: Option<String>,
     #[serde(default)]
     function: Option<WireFunction>,
@@ -19,7 +21,7 @@ pub(super) struct WireCall {
 
 #[derive(Debug, Default, Deserialize)]
 struct WireFunction {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "loose::text")]
     name: Option<String>,
     /// A text by the protocol; some servers send the object itself.
     #[serde(default)]
@@ -54,7 +56,11 @@ impl Assembler {
                 (!id.is_empty() && id != last.id)
                     || (id.is_empty() && !name.is_empty() && !last.name.is_empty())
             });
-            if is_new { self.calls.last_key_value().map_or(0, |(last, _)| last + 1) } else { self.last }
+            if is_new {
+                self.calls.last_key_value().map_or(0, |(last, _)| last.saturating_add(1))
+            } else {
+                self.last
+            }
         });
         self.last = index;
         let call = self.calls.entry(index).or_default();
@@ -139,6 +145,15 @@ mod tests {
         assert_eq!(found, [("a", "f"), ("b", "g"), ("call_2", "h")]);
         assert_eq!(calls[0].2, json!({ "x": 1 }));
         assert_eq!((&calls[1].2, &calls[2].2), (&json!({ "y": 2 }), &json!({})));
+    }
+
+    #[test]
+    fn the_largest_index_is_no_overflow() {
+        let calls = assembled(&[
+            json!({ "index": usize::MAX, "id": "a", "function": { "name": "f" } }),
+            json!({ "id": "b", "function": { "name": "g" } }),
+        ]);
+        assert!(!calls.is_empty());
     }
 
     #[test]

@@ -193,7 +193,9 @@ fn headers(config: &OpenAiConfig, secrets: &mut Vec<String>) -> Result<HeaderMap
 /// A header that may authenticate; a session id or a routing hint in plaintext is the caller's own choice.
 fn may_be_secret(name: &HeaderName) -> bool {
     let name = name.as_str();
-    ["authorization", "key", "token", "secret", "cookie", "password"].iter().any(|part| name.contains(part))
+    ["auth", "key", "token", "secret", "cookie", "password", "credential"]
+        .iter()
+        .any(|part| name.contains(part))
 }
 
 fn sensitive(text: &str) -> Option<HeaderValue> {
@@ -246,8 +248,10 @@ mod tests {
         {
             assert!(Endpoint::new(&OpenAiConfig::new(base).with_api_key("k")).is_ok(), "{base}");
         }
-        let header = OpenAiConfig::new("http://models.example/v1").with_header("X-Api-Key", "k");
-        assert!(Endpoint::new(&header).is_err());
+        for name in ["X-Api-Key", "X-Auth", "Proxy-Authorization"] {
+            let header = OpenAiConfig::new("http://models.example/v1").with_header(name, "k");
+            assert!(Endpoint::new(&header).is_err(), "{name}");
+        }
         // Looks like a loopback address and is not one.
         assert!(Endpoint::new(&OpenAiConfig::new("http://127.0.0.1.example/v1").with_api_key("k")).is_err());
     }

@@ -7,6 +7,10 @@ use arshai_core::{
 
 use super::{Azure, OpenAiConfig};
 
+const PLAINTEXT: Variable =
+    Variable::new("OPENAI_ALLOW_PLAINTEXT_KEY", "`true`: send the key over `http:` to another machine")
+        .of("false", "true, false");
+
 impl OpenAiConfig {
     /// What [`OpenAiConfig::from_env`] reads beside what [`Settings`] does.
     pub const VARIABLES: [Variable; 11] = [
@@ -14,15 +18,14 @@ impl OpenAiConfig {
         Variable::new("OPENAI_BASE_URL", "the URL before `/chat/completions`")
             .of("https://api.openai.com/v1", "")
             .url(),
-        Variable::new("OPENAI_ORG_ID", "the organisation that is billed").of("the key's own", ""),
-        Variable::new("OPENAI_PROJECT_ID", "the project that is billed").of("the key's own", ""),
-        Variable::new("OPENAI_CA_FILE", "certificate authorities to trust, PEM").of("the system's", ""),
-        Variable::new("OPENAI_PROXY", "the proxy's URL").of("`HTTPS_PROXY` and the like", "").url(),
-        Variable::new("OPENAI_ALLOW_PLAINTEXT_KEY", "`true`: send the key over `http:` to another machine")
-            .of("false", "true, false"),
+        Variable::new("OPENAI_ORG_ID", "the organisation that is billed").otherwise("the key's own"),
+        Variable::new("OPENAI_PROJECT_ID", "the project that is billed").otherwise("the key's own"),
+        Variable::new("OPENAI_CA_FILE", "certificate authorities to trust, PEM").otherwise("the system's"),
+        Variable::new("OPENAI_PROXY", "the proxy's URL").otherwise("`HTTPS_PROXY` and the like").url(),
+        PLAINTEXT,
         Variable::new("AZURE_OPENAI_ENDPOINT", "the Azure resource; used when `OPENAI_BASE_URL` is not set")
             .url(),
-        Variable::new("AZURE_OPENAI_API_KEY", "its key").of("`OPENAI_API_KEY`", "").secret(),
+        Variable::new("AZURE_OPENAI_API_KEY", "its key").otherwise("`OPENAI_API_KEY`").secret(),
         Variable::new("AZURE_OPENAI_DEPLOYMENT", "the deployment; without one, Azure's v1 interface is used"),
         Variable::new("OPENAI_API_VERSION", "Azure's `api-version`, needed with a deployment"),
     ];
@@ -51,7 +54,9 @@ impl OpenAiConfig {
     ///
     /// [`ErrorKind::Config`] naming the first variable whose value is not understood, and what is.
     pub fn from_env() -> Result<Self> {
-        Self::from_variables(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+        Variable::check(&Self::VARIABLES)?;
+        Variable::check(&Settings::VARIABLES)?;
+        Self::from_variables(|name| std::env::var(name).ok())
     }
 
     /// The settings of any source of variables.
@@ -65,18 +70,17 @@ impl OpenAiConfig {
         };
         let settings = Settings::from_variables(&variable)?;
         let mut config = Self {
-            request_timeout: settings.openai_request_timeout,
-            batch_concurrency: settings.concurrency(settings.openai_batch_concurrency),
             api_key: read("OPENAI_API_KEY").map(Secret::new),
             organization: read("OPENAI_ORG_ID"),
             project: read("OPENAI_PROJECT_ID"),
             ca_file: read("OPENAI_CA_FILE").map(Into::into),
             proxy: read("OPENAI_PROXY").map(Secret::new),
-            allow_plaintext_key: flag("OPENAI_ALLOW_PLAINTEXT_KEY", read("OPENAI_ALLOW_PLAINTEXT_KEY"))?,
             ..Self::default()
-        };
-        // A longer attempt than the operation may last would never come to its end.
-        config.total_timeout = config.total_timeout.max(config.request_timeout);
+        }
+        .with_settings(&settings);
+        if let Some(value) = read(PLAINTEXT.name) {
+            config.allow_plaintext_key = PLAINTEXT.switch(&value)?;
+        }
         match (read("OPENAI_BASE_URL"), read("AZURE_OPENAI_ENDPOINT")) {
             (Some(base_url), _) => config.base_url = base_url,
             (None, Some(endpoint)) => {
@@ -87,6 +91,16 @@ impl OpenAiConfig {
             (None, None) => {}
         }
         Ok(config)
+    }
+
+    /// The same with the time for one attempt and the batches in flight that the shared settings say.
+    #[must_use]
+    pub fn with_settings(mut self, settings: &Settings) -> Self {
+        self.request_timeout = settings.openai_request_timeout;
+        self.batch_concurrency = settings.concurrency(settings.openai_batch_concurrency);
+        // A longer attempt than the operation may last would never come to its end.
+        self.total_timeout = self.total_timeout.max(self.request_timeout);
+        self
     }
 }
 
@@ -100,19 +114,6 @@ fn azure(deployment: Option<String>, api_version: Option<String>) -> Result<Azur
         )
         .with_context("variable", "OPENAI_API_VERSION")
         .with_context("allowed", "a version such as 2024-10-21")),
-    }
-}
-
-fn flag(name: &'static str, value: Option<String>) -> Result<bool> {
-    match value.as_deref().map(str::to_ascii_lowercase).as_deref() {
-        None | Some("false" | "0" | "no" | "off") => Ok(false),
-        Some("true" | "1" | "yes" | "on") => Ok(true),
-        Some(other) => {
-            Err(Error::new(ErrorKind::Config, "an environment variable has a value that is not understood")
-                .with_context("variable", name)
-                .with_context("value", other.escape_debug())
-                .with_context("allowed", "true or false"))
-        }
     }
 }
 

@@ -97,7 +97,8 @@ pub enum Azure {
 
 /// Requests and tokens to spend in a minute, shared by all models of a transport.
 ///
-/// It starts with these and follows what the server says is left (`x-ratelimit-remaining-…`, `x-ratelimit-reset-…`).
+/// Who came first goes first. What the server says is left (`x-ratelimit-remaining-…`, `x-ratelimit-reset-…`) lowers it
+/// and never raises it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RateBudget {
     /// Requests a minute. Default: as many as the server's headers allow.

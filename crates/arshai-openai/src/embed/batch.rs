@@ -1,20 +1,32 @@
-//! One batch: sent whole, and halved until the text that the server refuses stands alone.
+//! One batch: sent whole, and halved until the text that the server fails on stands alone.
 
 use std::{error::Error as _, sync::Arc};
 
 use arshai_core::{Error, ErrorKind, Result};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::{EMBED, Parts, reply};
 use crate::transport::{Call, Refusal};
 
 /// A text that every model can embed, to tell a request that is wrong from a text that is.
 const HARMLESS: &str = "ready";
+/// Attempts of a half: the whole has been tried often enough.
+const ATTEMPTS: u32 = 2;
+/// So often may the halves of a batch fail with what is not about its texts for certain.
+const MOST_FAILURES: u32 = 40;
 
-/// Pieces to send together, with their numbers.
+/// Pieces to send together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) inputs: Vec<(usize, Arc<str>)>,
+    pub(super) inputs: Vec<Sending>,
+}
+
+/// A piece with its number.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) number: usize,
+    pub(super) wording: Arc<str>,
     pub(super) tokens: usize,
 }
 
@@ -43,14 +55,18 @@ pub(super) struct Failed {
     pub(super) is_its_own: bool,
 }
 
-/// Embeds a batch.
-pub(super) async fn embed(parts: Arc<Parts>, batch: Batch) -> Outcome {
+/// Embeds a batch, with no more requests in flight than `lane` has places.
+pub(super) async fn embed(parts: Arc<Parts>, batch: Batch, lane: Option<Arc<Semaphore>>) -> Outcome {
+    let way = Way { parts, lane };
     let mut done = Done { tokens: Some(0), ..Done::default() };
+    let is_single = batch.inputs.len() == 1;
     let mut waiting = vec![batch.inputs];
-    let mut is_sound = parts.known_dimension().is_some();
+    // Whether a text of this batch, or a harmless one in its place, was embedded.
+    let mut is_sound = false;
+    let (mut attempts, mut failures) = (None, 0);
     // The last is taken first, so that the order is kept.
     while let Some(inputs) = waiting.pop() {
-        let error = match send(&parts, &inputs, batch.tokens).await {
+        let error = match way.send(&inputs, attempts).await {
             Ok(rows) => {
                 done.add(&inputs, rows);
                 is_sound = true;
@@ -58,32 +74,95 @@ pub(super) async fn embed(parts: Arc<Parts>, batch: Batch) -> Outcome {
             }
             Err(error) => error,
         };
-        if is_fatal(&error) {
+        let blame = Blame::of(&error);
+        if blame == Blame::Everything {
             return Outcome::Fatal(error);
         }
-        let refusal = refusal(&error);
-        let is_too_long = refusal.is_some_and(Refusal::is_too_long);
-        if error.kind() != ErrorKind::InvalidInput {
-            done.fail(inputs, &error, false, false);
-        } else if inputs.len() > 1 {
-            if !is_sound && !is_too_long {
-                if let Err(error) = Box::pin(send(&parts, &[(0, HARMLESS.into())], 1)).await {
+        failures += 1;
+        let is_refused = error.kind() == ErrorKind::InvalidInput;
+        let is_hopeless = failures > MOST_FAILURES && !is_refused;
+        if matches!(blame, Blame::Server) || is_hopeless {
+            done.fail(inputs, &error, false);
+            continue;
+        }
+        if is_single && error.kind() != ErrorKind::Unauthorized {
+            // Nobody stands beside it to be told from.
+            done.fail(inputs, &error, is_refused);
+            continue;
+        }
+        let is_told =
+            blame == Blame::Length || (is_refused && (is_sound || way.parts.known_dimension().is_some()));
+        if !is_sound && !is_told {
+            match way.probe().await {
+                Ok(()) => is_sound = true,
+                // The harmless text fares no better: it is the request, the key or the server.
+                Err(probe) if probe.is_retryable() => {
+                    done.fail(inputs, &probe, false);
+                    continue;
+                }
+                Err(_) if is_refused || error.kind() == ErrorKind::Unauthorized => {
                     return Outcome::Fatal(error);
                 }
-                is_sound = true;
+                Err(_) => {
+                    done.fail(inputs, &error, false);
+                    continue;
+                }
             }
+        }
+        if inputs.len() > 1 {
+            attempts = Some(ATTEMPTS);
             let mut first = inputs;
             let second = first.split_off(first.len() / 2);
             waiting.extend([second, first]);
         } else {
-            done.fail(inputs, &error, is_too_long, true);
+            done.fail(inputs, &error, true);
         }
     }
     Outcome::Done(done)
 }
 
+/// What an error is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    /// Every batch alike.
+    Everything,
+    /// The server or the way to it, as long as it lasts.
+    Server,
+    /// The texts together or one of them: too long.
+    Length,
+    /// One of the texts, it may be.
+    Text,
+}
+
+impl Blame {
+    fn of(error: &Error) -> Self {
+        let refusal = refusal(error);
+        let status = refusal.map(|refusal| refusal.status);
+        match error.kind() {
+            ErrorKind::InvalidInput if refusal.is_some_and(Refusal::is_too_long) => Self::Length,
+            // Filters answer 403 to a single text, servers fail on one, models give numbers for it that are none.
+            ErrorKind::InvalidInput => Self::Text,
+            ErrorKind::Protocol if is_about_content(error) => Self::Text,
+            ErrorKind::Unauthorized if status == Some(403) => Self::Text,
+            ErrorKind::Unavailable if status == Some(500) => Self::Text,
+            ErrorKind::Unauthorized
+            | ErrorKind::NotFound
+            | ErrorKind::Config
+            | ErrorKind::Unsupported
+            | ErrorKind::Closed
+            | ErrorKind::Internal => Self::Everything,
+            _ => Self::Server,
+        }
+    }
+}
+
+/// A reply that cannot be read (some write NaN into it) or is too large; one in a wrong order is the server's fault.
+fn is_about_content(error: &Error) -> bool {
+    error.context().any(|(name, _)| matches!(name, "what" | "max_reply_bytes"))
+}
+
 impl Done {
-    fn add(&mut self, inputs: &[(usize, Arc<str>)], rows: reply::Rows) {
+    fn add(&mut self, inputs: &[Sending], rows: reply::Rows) {
         let base = self.values.len();
         self.dimension = rows.dimension;
         if self.values.is_empty() {
@@ -92,29 +171,29 @@ impl Done {
             self.values.extend_from_slice(&rows.values);
         }
         self.tokens = self.tokens.zip(rows.tokens).map(|(sum, more)| sum.saturating_add(more));
-        let starts = (0..inputs.len()).map(|row| base + row * rows.dimension);
-        self.rows.extend(inputs.iter().zip(starts).map(|((number, _), start)| (*number, Ok(start))));
+        for (row, input) in inputs.iter().enumerate() {
+            let outcome = match rows.unusable.binary_search(&row) {
+                Ok(_) => Err(Failed { error: not_finite(), is_too_long: false, is_its_own: true }),
+                Err(_) => Ok(base + row * rows.dimension),
+            };
+            self.rows.push((input.number, outcome));
+        }
     }
 
-    fn fail(&mut self, inputs: Vec<(usize, Arc<str>)>, error: &Error, is_too_long: bool, is_its_own: bool) {
+    fn fail(&mut self, inputs: Vec<Sending>, error: &Error, is_its_own: bool) {
+        let is_too_long = is_its_own && Blame::of(error) == Blame::Length;
         self.rows.extend(
-            inputs.into_iter().map(|(number, _)| {
-                (number, Err(Failed { error: error.duplicate(), is_too_long, is_its_own }))
+            inputs.into_iter().map(|input| {
+                (input.number, Err(Failed { error: error.duplicate(), is_too_long, is_its_own }))
             }),
         );
     }
 }
 
-/// What is wrong with every batch alike.
-fn is_fatal(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unauthorized
-            | ErrorKind::NotFound
-            | ErrorKind::Config
-            | ErrorKind::Unsupported
-            | ErrorKind::Closed
-            | ErrorKind::Internal
+fn not_finite() -> Error {
+    Error::new(
+        ErrorKind::Protocol,
+        "the server returned a vector with a value that is not finite; leave the text out, or look at the model",
     )
 }
 
@@ -132,50 +211,67 @@ struct Request<'a> {
     dimensions: Option<usize>,
 }
 
-/// One request. A server that refuses base64 is asked again without, now and from then on.
-async fn send(parts: &Parts, inputs: &[(usize, Arc<str>)], tokens: usize) -> Result<reply::Rows> {
-    let quirks = parts.transport.quirks();
-    let base64 = quirks.takes_base64();
-    let outcome = request(parts, inputs, tokens, base64).await;
-    let Err(error) = &outcome else { return outcome };
-    let said = refusal(error);
-    let about = said.is_some_and(|said| said.is_about("encoding_format") || said.is_about("base64"));
-    // Before the first success, any refusal may be about base64 without saying so.
-    let perhaps = parts.known_dimension().is_none() && !said.is_some_and(Refusal::is_too_long);
-    if !base64 || error.kind() != ErrorKind::InvalidInput || said.is_none() || !(about || perhaps) {
-        return outcome;
-    }
-    let again = request(parts, inputs, tokens, false).await;
-    if again.is_ok() {
-        tracing::info!(
-            host = parts.transport.endpoint().host(),
-            "the server does not take base64; floats from now on"
-        );
-        quirks.set_takes_base64(false);
-        return again;
-    }
-    outcome
+/// How the requests of a batch are sent.
+struct Way {
+    parts: Arc<Parts>,
+    lane: Option<Arc<Semaphore>>,
 }
 
-async fn request(
-    parts: &Parts,
-    inputs: &[(usize, Arc<str>)],
-    tokens: usize,
-    base64: bool,
-) -> Result<reply::Rows> {
-    let mut call = Call::new(EMBED, &parts.model);
-    call.tokens = tokens as u64;
-    let expected = inputs.len();
-    let request = Request {
-        model: &parts.model,
-        input: inputs.iter().map(|(_, text)| text.as_ref()).collect(),
-        encoding_format: base64.then_some("base64"),
-        dimensions: parts.config.dimensions,
-    };
-    let decode = move |reply: crate::transport::Reply| reply::decode(&reply.body, expected);
-    let make =
-        |api: crate::transport::Api| async move { api.embeddings().create_byot::<_, ()>(request).await };
-    let rows = Box::pin(parts.transport.call(call, decode, make)).await?;
-    parts.agree_on(rows.dimension).map_err(|error| error.with_operation(EMBED))?;
-    Ok(rows)
+impl Way {
+    /// Whether the server embeds anything at all.
+    async fn probe(&self) -> Result<()> {
+        let harmless = Sending { number: 0, wording: HARMLESS.into(), tokens: 1 };
+        Box::pin(self.send(&[harmless], Some(ATTEMPTS))).await.map(drop)
+    }
+
+    /// One request. A server that refuses base64 is asked again without, now and from then on.
+    async fn send(&self, inputs: &[Sending], attempts: Option<u32>) -> Result<reply::Rows> {
+        let parts = &self.parts;
+        let quirks = parts.transport.quirks();
+        let base64 = quirks.takes_base64();
+        let outcome = self.request(inputs, attempts, base64).await;
+        let Err(error) = &outcome else { return outcome };
+        let said = refusal(error);
+        let about = said.is_some_and(|said| said.is_about("encoding_format") || said.is_about("base64"));
+        // Before the first success, any refusal may be about base64 without saying so.
+        let perhaps = parts.known_dimension().is_none() && !said.is_some_and(Refusal::is_too_long);
+        let is_refused = matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported);
+        if !base64 || !is_refused || said.is_none() || !(about || perhaps) {
+            return outcome;
+        }
+        let again = self.request(inputs, attempts, false).await;
+        if again.is_ok() {
+            tracing::info!(
+                host = parts.transport.endpoint().host(),
+                "the server does not take base64; floats from now on"
+            );
+            quirks.set_takes_base64(false);
+            return again;
+        }
+        outcome
+    }
+
+    async fn request(&self, inputs: &[Sending], attempts: Option<u32>, base64: bool) -> Result<reply::Rows> {
+        let parts = &self.parts;
+        let mut call = Call::new(EMBED, &parts.model);
+        call.tokens = inputs.iter().map(|input| input.tokens as u64).sum();
+        call.attempts = attempts;
+        call.lane = self.lane.clone();
+        let expected = inputs.len();
+        let request = Request {
+            model: &parts.model,
+            input: inputs.iter().map(|input| input.wording.as_ref()).collect(),
+            encoding_format: base64.then_some("base64"),
+            dimensions: parts.config.dimensions,
+        };
+        let transport = parts.transport.clone();
+        let decode = move |reply: crate::transport::Reply| {
+            reply::decode(&reply.body, expected, |error| transport.reported(error))
+        };
+        let make =
+            |api: crate::transport::Api| async move { api.embeddings().create_byot::<_, ()>(request).await };
+        let rows = Box::pin(parts.transport.call(call, decode, make)).await?;
+        parts.agree_on(rows.dimension).map_err(|error| error.with_operation(EMBED))?;
+        Ok(rows)
+    }
 }

@@ -19,7 +19,7 @@ use arshai_core::{
     embed::{Embedder, EmbeddingBatch, Input},
 };
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, stream};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tracing::Instrument as _;
 
 pub use config::{EmbedderConfig, EmbeddingLimits, TokenCounter, TooLong};
@@ -28,7 +28,7 @@ use crate::{
     span,
     transport::{Gate, Transport},
 };
-use batch::Outcome;
+use batch::Batch;
 use pieces::Work;
 
 const EMBED: &str = "openai.embed";
@@ -41,9 +41,10 @@ const CUTS: u32 = 6;
 /// Embeddings by any server that speaks OpenAI's protocol.
 ///
 /// A call's texts are sent in batches, bounded by count and by tokens, several at once, each distinct text once. A text
-/// that the server refuses is found by halving its batch and fails alone. The vectors come back in the order of the
-/// texts, counted, of one length, and finite. Base64 is asked for and floats are accepted; a server that does not know
-/// base64 is asked once. An empty text fails alone and nothing is sent for it.
+/// that the server refuses, fails on (500) or forbids (403) is found by halving its batch and fails alone, and so does one
+/// whose vector is not finite. Nothing is halved when the server fails on a harmless text as well. The vectors come back
+/// in the order of the texts, counted, of one length, and finite. Base64 is asked for and floats are accepted; a server
+/// that does not know base64 is asked once. An empty text fails alone and nothing is sent for it.
 ///
 /// When some batches fail for good and others succeed, the texts of the failed ones fail and the others have their
 /// vectors; the call as a whole fails when none succeeded, or when no batch could have (key, model, configuration).
@@ -121,36 +122,46 @@ impl OpenAiEmbedder {
     }
 
     /// Embeds what is left of the work until every text has its vector or its failure.
-    async fn work(&self, work: &mut Work<'_>) -> Result<()> {
-        let parts = &self.parts;
-        let in_flight = parts.config.batch_concurrency.unwrap_or(parts.transport.config().batch_concurrency);
-        for _ in 0..=CUTS {
-            let batches = work.batches(&parts.config);
+    async fn work(&self, work: &mut Work<'_>, deadline: Deadline) -> Result<()> {
+        for round in 0..=CUTS {
+            let batches = work.batches(&self.parts.config);
             if batches.is_empty() {
                 break;
             }
-            let mut fatal = None;
-            {
-                let mut outcomes = stream::iter(batches)
-                    .map(|batch| batch::embed(Arc::clone(parts), batch))
-                    .buffer_unordered(in_flight.max(1));
-                while let Some(outcome) = outcomes.next().await {
-                    match outcome {
-                        Outcome::Done(done) => work.take(done),
-                        Outcome::Fatal(error) => {
-                            // No other batch can do better; dropping the stream stops those under way.
-                            fatal = Some(error);
-                            break;
-                        }
-                    }
-                }
+            self.send(batches, work, deadline).await?;
+            // What is cut after the last round would never be sent: its failure stays that it is too long.
+            if round < CUTS {
+                work.cut_again(&self.parts.config);
             }
-            if let Some(error) = fatal {
-                return Err(error);
-            }
-            work.cut_again(&parts.config);
         }
         Ok(())
+    }
+
+    async fn send(&self, mut batches: Vec<Batch>, work: &mut Work<'_>, deadline: Deadline) -> Result<()> {
+        let parts = &self.parts;
+        let in_flight = parts.config.batch_concurrency.unwrap_or(parts.transport.config().batch_concurrency);
+        let in_flight = in_flight.clamp(1, Semaphore::MAX_PERMITS);
+        if batches.len() == 1 {
+            let batch = batches.remove(0);
+            return work.take(batch::embed(Arc::clone(parts), batch, None).await);
+        }
+        // A task for each, so that one reply is understood while the next request is on its way. There are more tasks
+        // than may be in flight: a place is free with the last byte of a reply, and the next one is ready to go.
+        let lane = Arc::new(Semaphore::new(in_flight));
+        let mut waiting = batches.into_iter();
+        let mut tasks = JoinSet::new();
+        loop {
+            for batch in waiting.by_ref().take(in_flight.saturating_mul(2).saturating_sub(tasks.len())) {
+                let embedded = batch::embed(Arc::clone(parts), batch, Some(Arc::clone(&lane)));
+                tasks.spawn(deadline.scope(embedded).in_current_span());
+            }
+            // An error is of all batches alike; dropping the tasks stops those under way.
+            match tasks.join_next().await {
+                Some(Ok(outcome)) => work.take(outcome)?,
+                Some(Err(_)) => return Err(Error::internal("a batch of embeddings panicked")),
+                None => return Ok(()),
+            }
+        }
     }
 }
 
@@ -173,7 +184,7 @@ impl Embedder for OpenAiEmbedder {
         let _pass = parts.gate.enter(EMBED, deadline).await?;
         let span = span::embeddings(parts.transport.endpoint(), &parts.model, parts.config.dimensions);
         let mut work = Work::new(texts, input, &parts.config);
-        let worked = Box::pin(deadline.scope(self.work(&mut work))).instrument(span.clone()).await;
+        let worked = Box::pin(deadline.scope(self.work(&mut work, deadline))).instrument(span.clone()).await;
         let outcome = worked
             .and_then(|()| work.into_batch(self.dimension()))
             .map_err(|error| error.with_operation(EMBED));

@@ -8,7 +8,7 @@ use arshai_core::{
 };
 
 use super::{
-    batch::{Batch, Done, Failed},
+    batch::{Batch, Done, Failed, Outcome, Sending},
     config::{EmbedderConfig, TooLong},
     tokens,
 };
@@ -133,14 +133,16 @@ impl<'t> Work<'t> {
         let most = config.batch_size.min(config.limits.inputs_per_request);
         let room = (config.limits.tokens_per_request.saturating_mul(FILL) / 100).max(1);
         let mut batches = Vec::new();
-        let mut batch = Batch::default();
+        let (mut batch, mut tokens) = (Batch::default(), 0_usize);
         for (number, piece) in self.pieces.iter().enumerate().filter(|(_, piece)| piece.outcome.is_none()) {
-            let is_full = batch.inputs.len() >= most || batch.tokens.saturating_add(piece.tokens) > room;
+            let is_full = batch.inputs.len() >= most || tokens.saturating_add(piece.tokens) > room;
             if is_full && !batch.inputs.is_empty() {
                 batches.push(mem::take(&mut batch));
+                tokens = 0;
             }
-            batch.tokens = batch.tokens.saturating_add(piece.tokens);
-            batch.inputs.push((number, Arc::clone(&piece.wording)));
+            tokens = tokens.saturating_add(piece.tokens);
+            let wording = Arc::clone(&piece.wording);
+            batch.inputs.push(Sending { number, wording, tokens: piece.tokens });
         }
         if !batch.inputs.is_empty() {
             batches.push(batch);
@@ -148,8 +150,16 @@ impl<'t> Work<'t> {
         batches
     }
 
-    /// Keeps what a batch brought.
-    pub(super) fn take(&mut self, done: Done) {
+    /// Keeps what a batch brought, or hands on why no batch of this call can succeed.
+    pub(super) fn take(&mut self, outcome: Outcome) -> Result<()> {
+        match outcome {
+            Outcome::Done(done) => self.keep(done),
+            Outcome::Fatal(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, done: Done) {
         self.tokens = match (self.tokens, done.tokens) {
             (Some(sum), Some(more)) => Some(sum.saturating_add(more)),
             _ => None,

@@ -9,6 +9,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 /// Some servers leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -22,16 +23,22 @@ pub(super) struct Rows {
     pub(super) dimension: usize,
     pub(super) values: Vec<f32>,
     pub(super) tokens: Option<u64>,
+    /// Texts whose vector holds a value that is not finite.
+    pub(super) unusable: Vec<usize>,
 }
 
 /// Understands a reply to `expected` texts: base64 or floats, with or without usage, in any order.
 ///
 /// A reply in which no vector has an index is in the order of the texts; where some have one, all must, each once.
-pub(super) fn decode(body: &[u8], expected: usize) -> Result<Rows> {
+/// `report` makes the error of what a reply reports in place of embeddings.
+pub(super) fn decode(body: &[u8], expected: usize, report: impl Fn(&Value) -> Error) -> Result<Rows> {
     let mut gathered = Gathered { expected, most: body.len() / 2, ..Gathered::default() };
     let mut json = serde_json::Deserializer::from_slice(body);
     ReplySeed(&mut gathered).deserialize(&mut json).map_err(|error| unreadable(body, &error))?;
     json.end().map_err(|error| unreadable(body, &error))?;
+    if let Some(error) = gathered.error.take() {
+        return Err(report(&error));
+    }
     gathered.into_rows(expected)
 }
 
@@ -70,6 +77,7 @@ struct Gathered {
     rows: Vec<Row>,
     tokens: Option<u64>,
     bytes: Vec<u8>,
+    error: Option<Value>,
     /// As many rows should come.
     expected: usize,
     /// More values cannot be in a reply of this length.
@@ -97,10 +105,6 @@ impl Gathered {
                 .with_context("shortest", least)
                 .with_context("longest", most));
         }
-        // Without a way out in the middle, so that it is done many values at a time.
-        if self.values.iter().fold(false, |bad, value| bad | !value.is_finite()) {
-            return Err(protocol("the server returned an embedding with a value that is not finite"));
-        }
         let order = self.order(expected)?;
         let values = if order.iter().enumerate().all(|(place, row)| place == *row) {
             self.values
@@ -113,7 +117,13 @@ impl Gathered {
             }
             values
         };
-        Ok(Rows { dimension, values, tokens: self.tokens })
+        let unusable = if is_finite(&values) {
+            Vec::new()
+        } else {
+            let rows = values.chunks(dimension).enumerate();
+            rows.filter(|(_, row)| !is_finite(row)).map(|(text, _)| text).collect()
+        };
+        Ok(Rows { dimension, values, tokens: self.tokens, unusable })
     }
 
     /// Which row belongs to each text.
@@ -160,6 +170,11 @@ impl Gathered {
     }
 }
 
+/// Without a way out in the middle, so that it is done many values at a time.
+fn is_finite(values: &[f32]) -> bool {
+    values.iter().fold(true, |all, value| all & value.is_finite())
+}
+
 struct ReplySeed<'g>(&'g mut Gathered);
 
 impl<'de> DeserializeSeed<'de> for ReplySeed<'_> {
@@ -186,9 +201,12 @@ impl<'de> Visitor<'de> for ReplySeed<'_> {
                     has_data = true;
                     map.next_value_seed(DataSeed(self.0))?;
                 }
+                "error" => {
+                    self.0.error = Some(map.next_value::<Value>()?).filter(|error| !error.is_null());
+                }
                 "usage" => {
-                    let usage: serde_json::Value = map.next_value()?;
-                    let count = |name| usage.get(name).and_then(serde_json::Value::as_u64);
+                    let usage: Value = map.next_value()?;
+                    let count = |name| usage.get(name).and_then(Value::as_u64);
                     self.0.tokens = count("prompt_tokens").or_else(|| count("total_tokens"));
                 }
                 _ => {
@@ -196,7 +214,7 @@ impl<'de> Visitor<'de> for ReplySeed<'_> {
                 }
             }
         }
-        if has_data { Ok(()) } else { Err(A::Error::missing_field("data")) }
+        if has_data || self.0.error.is_some() { Ok(()) } else { Err(A::Error::missing_field("data")) }
     }
 }
 
@@ -283,8 +301,9 @@ impl<'de> Visitor<'de> for VectorSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
         let before = self.0.values.len();
-        while let Some(value) = list.next_element::<f32>()? {
-            self.0.values.push(value);
+        // JSON knows no NaN; servers write null for it.
+        while let Some(value) = list.next_element::<Option<f32>>()? {
+            self.0.values.push(value.unwrap_or(f32::NAN));
         }
         Ok(self.0.values.len() - before)
     }
@@ -297,6 +316,10 @@ mod tests {
     fn base64_of(values: &[f32]) -> String {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         BASE64.encode(bytes)
+    }
+
+    fn decode(body: &[u8], expected: usize) -> Result<Rows> {
+        super::decode(body, expected, |_| Error::new(ErrorKind::Unavailable, "reported"))
     }
 
     fn kind(body: &str, expected: usize) -> ErrorKind {
@@ -313,7 +336,7 @@ mod tests {
         let unpadded = decode(text.replace('=', "").as_bytes(), 1).unwrap();
         assert_eq!(unpadded.values, floats.values);
         let escaped = decode(br#"{"data":[{"index":0,"embedding":"AACA\/wAAAAA="}]}"#, 1);
-        assert_eq!(escaped.unwrap_err().kind(), ErrorKind::Protocol, "an infinity, through an escape");
+        assert_eq!(escaped.unwrap().unusable, [0], "an infinity, through an escape");
     }
 
     #[test]
@@ -334,11 +357,10 @@ mod tests {
             (r#"{"data":[{"index":0,"embedding":[1]},{"index":2,"embedding":[2]}]}"#, 2),
             (r#"{"data":[{"index":0,"embedding":[1]},{"index":1,"embedding":[2,3]}]}"#, 2),
             (r#"{"data":[{"index":0,"embedding":[]}]}"#, 1),
-            (r#"{"data":[{"index":0,"embedding":[1e99]}]}"#, 1),
-            (r#"{"data":[{"index":0,"embedding":[null]}]}"#, 1),
-            (r#"{"data":[{"index":0,"embedding":"AACAfw=="}]}"#, 1),
             (r#"{"data":[{"index":0,"embedding":"AAAA"}]}"#, 1),
             (r#"{"data":[{"index":0,"embedding":"%%%"}]}"#, 1),
+            (r#"{"data":[{"index":0,"embedding":[1e99]}]}"#, 1),
+            (r#"{"data":[{"index":0,"embedding":[NaN]}]}"#, 1),
             (r#"{"data":[{"index":0}]}"#, 1),
             (r#"{"object":"list"}"#, 1),
             ("[]", 1),
@@ -355,5 +377,29 @@ mod tests {
             decode(b"{\"data\":[{\"embedding\":\"\xff\xfe\"}]}", 1).unwrap_err().kind(),
             ErrorKind::Protocol
         );
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_makes_one_vector_unusable() {
+        for bad in ["[null]", r#""AACAfw==""#, r#""AADAfw==""#] {
+            let body = format!(
+                r#"{{"data":[{{"index":1,"embedding":{bad}}},{{"index":0,"embedding":[1]}},{{"index":2,"embedding":[2]}}]}}"#
+            );
+            let rows = decode(body.as_bytes(), 3).unwrap();
+            assert_eq!(
+                (rows.unusable.as_slice(), rows.values[0], rows.values[2]),
+                (&[1][..], 1.0, 2.0),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_in_place_of_embeddings_is_that_error() {
+        for body in [r#"{"error":{"message":"busy"}}"#, r#"{"error":"busy","data":[]}"#] {
+            assert_eq!(kind(body, 1), ErrorKind::Unavailable, "{body}");
+        }
+        let none = br#"{"error":null,"data":[{"embedding":[1]}]}"#;
+        assert!(decode(none, 1).is_ok());
     }
 }

@@ -1,11 +1,13 @@
 //! Reading replies, never more than allowed and never for ever.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
 use bytes::Bytes;
 use reqwest::Response;
-use tokio::sync::OwnedSemaphorePermit;
+use serde_json::Value;
+
+use super::{Place, failure, redact::Sent};
 
 /// Bytes to make room for on the word of a `content-length`.
 const MOST_TRUSTED: u64 = 4 << 20;
@@ -27,10 +29,11 @@ pub(super) async fn whole(mut response: Response, most: usize) -> Result<Vec<u8>
     Ok(body)
 }
 
-/// The beginning of a body, for the message of an error. A body that breaks off is as good as a short one.
-pub(super) async fn beginning(mut response: Response, most: usize) -> Vec<u8> {
+/// The beginning of a body, for the message of an error. A body that breaks off or stalls is as good as a short one.
+pub(super) async fn beginning(mut response: Response, most: usize, patience: Duration) -> Vec<u8> {
+    let until = tokio::time::Instant::now() + patience;
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    while let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(until, response.chunk()).await {
         body.extend_from_slice(chunk.get(..most.saturating_sub(body.len())).unwrap_or(&chunk));
         if body.len() >= most {
             break;
@@ -43,7 +46,8 @@ pub(super) async fn beginning(mut response: Response, most: usize) -> Vec<u8> {
 #[doc(hidden)]
 pub struct Body {
     response: Option<Response>,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
+    sent: Arc<Sent>,
     operation: &'static str,
     idle: Duration,
     deadline: Deadline,
@@ -54,13 +58,23 @@ pub struct Body {
 impl Body {
     pub(super) fn new(
         response: Response,
-        place: OwnedSemaphorePermit,
+        place: Place,
+        sent: Arc<Sent>,
         operation: &'static str,
         idle: Duration,
         deadline: Deadline,
         most: usize,
     ) -> Self {
-        Self { response: Some(response), place: Some(place), operation, idle, deadline, most, received: 0 }
+        Self {
+            response: Some(response),
+            place: Some(place),
+            sent,
+            operation,
+            idle,
+            deadline,
+            most,
+            received: 0,
+        }
     }
 
     /// What kind of body the server says it is.
@@ -109,6 +123,12 @@ impl Body {
         let _ = tokio::time::timeout(PATIENCE, rest).await;
     }
 
+    /// The error that an event of it reports.
+    #[doc(hidden)]
+    pub fn reported(&self, error: &Value) -> Error {
+        failure::reported(error, &self.sent)
+    }
+
     fn end(&mut self) {
         self.response = None;
         self.place = None;
@@ -133,5 +153,5 @@ fn too_long(most: usize) -> Error {
 fn broken(error: reqwest::Error) -> Error {
     Error::new(ErrorKind::Truncated, "the connection broke in the middle of the reply; ask again")
         .with_effect(Effect::Unknown)
-        .with_source(super::failure::cause(error))
+        .with_source(failure::cause(error))
 }

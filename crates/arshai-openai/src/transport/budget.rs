@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use arshai_core::{Deadline, Result};
+use arshai_core::{Deadline, Effect, Result};
 use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 
@@ -15,6 +15,8 @@ use crate::config::RateBudget;
 /// Two buckets that fill steadily and follow what the server says is left.
 #[derive(Debug)]
 pub(super) struct Budget {
+    /// First come, first served: a large request is not passed by small ones for ever.
+    turn: tokio::sync::Mutex<()>,
     buckets: Mutex<Buckets>,
 }
 
@@ -42,11 +44,17 @@ impl Budget {
             requests: Bucket::new(budget.requests_per_minute, now),
             tokens: Bucket::new(budget.tokens_per_minute, now),
         };
-        Self { buckets: Mutex::new(buckets) }
+        Self { turn: tokio::sync::Mutex::new(()), buckets: Mutex::new(buckets) }
     }
 
-    /// Waits until a request of so many tokens may be made.
+    /// Waits until a request of so many tokens may be made. Those who wait are served in the order they came.
     pub(super) async fn take(&self, tokens: u64, deadline: Deadline, operation: &'static str) -> Result<()> {
+        const WAITING: (&str, &str) = ("waiting_for", "the budget of requests and tokens");
+        let turn = async { Ok(self.turn.lock().await) };
+        let _turn = deadline
+            .run(operation, Effect::NotApplied, turn)
+            .await
+            .map_err(|error| error.with_context(WAITING.0, WAITING.1))?;
         loop {
             let wait = {
                 let now = Instant::now();
@@ -62,7 +70,7 @@ impl Budget {
             deadline
                 .sleep(operation, wait)
                 .await
-                .map_err(|error| error.with_context("waiting_for", "the budget of requests and tokens"))?;
+                .map_err(|error| error.with_context(WAITING.0, WAITING.1))?;
         }
     }
 
@@ -120,15 +128,19 @@ impl Bucket {
             self.not_before = None;
         }
         let Some(rate) = self.per_minute else { return Duration::ZERO };
-        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * rate / 60.0;
-        self.left = (self.left + gained).min(rate);
-        self.filled = now;
+        self.fill(rate, now);
         let missing = amount.min(rate) - self.left;
         // Less than this is rounding: a wait for it would not end.
         if missing <= 1e-6 {
             return Duration::ZERO;
         }
         Duration::from_secs_f64(missing * 60.0 / rate).max(Duration::from_millis(1))
+    }
+
+    fn fill(&mut self, rate: f64, now: Instant) {
+        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * rate / 60.0;
+        self.left = (self.left + gained).min(rate);
+        self.filled = now;
     }
 
     fn learn(&mut self, headers: &HeaderMap, names: Names, now: Instant) {
@@ -142,6 +154,10 @@ impl Bucket {
             }
         }
         let Some(remaining) = number(names.remaining).filter(|remaining| *remaining >= 0.0) else { return };
+        // What has flowed in until now is in the server's number.
+        if let Some(rate) = self.per_minute {
+            self.fill(rate, now);
+        }
         self.left = self.left.min(remaining);
         if remaining < 1.0 {
             let reset = headers::text(headers, names.reset).and_then(headers::span);
@@ -200,6 +216,32 @@ mod tests {
         ]));
         let waited = spent(&budget, 1).await;
         assert!(waited >= Duration::from_millis(2500) && waited < Duration::from_secs(4), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_server_says_is_left_does_not_grow_by_time_that_has_passed() {
+        let budget = Budget::new(RateBudget { requests_per_minute: Some(60), tokens_per_minute: None });
+        spent(&budget, 0).await;
+        tokio::time::advance(Duration::from_secs(50)).await;
+        budget.learn(&headers(&[("x-ratelimit-remaining-requests", "1")]));
+        assert_eq!(spent(&budget, 0).await, Duration::ZERO);
+        assert!(spent(&budget, 0).await >= Duration::from_millis(900), "fifty more from the time before");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_requests_do_not_pass_a_large_one_that_came_before() {
+        let budget = Budget::new(RateBudget { requests_per_minute: None, tokens_per_minute: Some(600) });
+        spent(&budget, 600).await;
+        let order = Mutex::new(Vec::new());
+        let take = |name: &'static str, tokens| {
+            let (budget, order) = (&budget, &order);
+            async move {
+                spent(budget, tokens).await;
+                order.lock().unwrap().push(name);
+            }
+        };
+        tokio::join!(take("large", 300), take("small", 10), take("small", 10));
+        assert_eq!(*order.lock().unwrap(), ["large", "small", "small"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use reqwest::{Request, RequestBuilder};
 use serde_json::Value;
 use tower_service::Service as _;
 
-use super::{Body, Call, Exchange, Finish, Refusal, Reply, Transport, body, reported};
+use super::{Body, Call, Exchange, Finish, Refusal, Reply, Transport, body, redact::Sent, reported};
 
 impl Transport {
     /// A request below the base URL, with the headers and the query of every request.
@@ -67,9 +67,13 @@ impl Transport {
         let config = &self.inner.config;
         let (idle, most, operation) = (config.idle_timeout, config.max_reply_bytes, call.operation);
         let deadline = Deadline::current_or(config.stream_timeout);
+        let endpoint = Arc::clone(&self.inner.endpoint);
         let finish: Finish<Body> = Arc::new(move |response, place| {
-            let body = Body::new(response, place, operation, idle, deadline, most);
-            Box::pin(async move { Ok(body) })
+            let endpoint = Arc::clone(&endpoint);
+            Box::pin(async move {
+                let sent = Sent::current(&endpoint);
+                Ok(Body::new(response, place, sent, operation, idle, deadline, most))
+            })
         });
         self.send_to(call, finish, build).await
     }
@@ -117,10 +121,11 @@ impl Transport {
         self.health(operation).await
     }
 
-    /// The error that a reply reports although it began well.
+    /// The error that a reply reports although it began well. What the server says is shown only while the reply is
+    /// being decoded, when it is known what it answers.
     #[doc(hidden)]
     pub fn reported(&self, body: &Value) -> Error {
-        reported(body, |text| self.inner.endpoint.redacted(text))
+        reported(body, &Sent::current(&self.inner.endpoint))
     }
 
     /// Whether the server refused the request because of this field of it.

@@ -1,24 +1,33 @@
 //! One operation: attempts, and the waits between them.
 
 use std::{
-    borrow::Cow,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
 use async_openai::{error::OpenAIError, middleware::HttpRequestFactory};
 use futures_util::future::BoxFuture;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tower_service::Service;
 
-use super::{Call, Inner, failure, retry};
+use super::{Call, Inner, PATIENCE, failure, redact::Sent, retry};
 
-/// Makes the outcome of a reply that began well. What it gives back may hold the place among the requests in flight.
+/// A place among the requests in flight: of the caller's own, and of all on the transport.
+pub(super) struct Place {
+    _own: Option<OwnedSemaphorePermit>,
+    _shared: OwnedSemaphorePermit,
+}
+
+/// Makes the outcome of a reply that began well. What it gives back may hold the place.
 pub(super) type Finish<T> =
-    Arc<dyn Fn(reqwest::Response, OwnedSemaphorePermit) -> BoxFuture<'static, Result<T>> + Send + Sync>;
+    Arc<dyn Fn(reqwest::Response, Place) -> BoxFuture<'static, Result<T>> + Send + Sync>;
 
 /// The service that async-openai hands its requests to.
 pub(super) struct Exchange<T> {
@@ -87,7 +96,12 @@ impl<T: Send + 'static> Exchange<T> {
         let inner = &self.inner;
         let place = async {
             let closed = |_| Error::new(ErrorKind::Closed, "the transport was closed; open another");
-            Arc::clone(&inner.places).acquire_owned().await.map_err(closed)
+            let one = |places: &Arc<Semaphore>| Arc::clone(places).acquire_owned();
+            let own = match &self.call.lane {
+                Some(lane) => Some(one(lane).await.map_err(closed)?),
+                None => None,
+            };
+            Ok(Place { _own: own, _shared: one(&inner.places).await.map_err(closed)? })
         };
         let place = deadline.run(operation, Effect::NotApplied, place).await.map_err(|error| {
             // Whoever waits here has met a full house, and not a slow server.
@@ -101,7 +115,7 @@ impl<T: Send + 'static> Exchange<T> {
         })?;
         let limit = self.call.timeout.unwrap_or(inner.config.request_timeout);
         let within = limit.min(deadline.remaining());
-        match tokio::time::timeout(within, self.send(request, place)).await {
+        match tokio::time::timeout(within, self.send(request, place, within)).await {
             Ok(outcome) => outcome,
             Err(_elapsed) if deadline.is_past() => Err(Deadline::error(operation, Effect::Unknown)
                 .with_context("host", inner.endpoint.host())),
@@ -115,21 +129,20 @@ impl<T: Send + 'static> Exchange<T> {
         }
     }
 
-    async fn send(&self, request: reqwest::Request, place: OwnedSemaphorePermit) -> Result<T> {
+    async fn send(&self, request: reqwest::Request, place: Place, within: Duration) -> Result<T> {
         let inner = &self.inner;
+        let begun = Instant::now();
         // Kept for the comparison with what an error says; a body of bytes is shared, not copied.
-        let sent = request.try_clone();
+        let sent = Sent::new(&inner.endpoint, request.try_clone(), self.call.hidden.as_deref());
         let response = inner.http.execute(request).await.map_err(|error| failure::broken(inner, error))?;
         if let Some(budget) = &inner.budget {
             budget.learn(response.headers());
         }
         if !response.status().is_success() {
             drop(place);
-            let sent = sent.as_ref().and_then(|sent| sent.body()?.as_bytes()).unwrap_or_default();
-            let sent =
-                self.call.hidden.as_deref().map_or_else(|| String::from_utf8_lossy(sent), Cow::Borrowed);
-            return Err(failure::refused(inner, response, &sent, &self.call.model).await);
+            let patience = PATIENCE.min(within.saturating_sub(begun.elapsed()) / 2);
+            return Err(failure::refused(inner, response, &sent, patience).await);
         }
-        (self.finish)(response, place).await
+        sent.scope((self.finish)(response, place)).await
     }
 }

@@ -7,14 +7,13 @@ use jiff::Timestamp;
 use reqwest::{Response, Url, header::HeaderMap};
 use serde_json::Value;
 
-use super::{Inner, body, headers};
+use super::{
+    Inner, body, headers,
+    redact::{Sent, plain},
+};
 
 /// Bytes of an error's body that are read.
 const MOST_READ: usize = 64 << 10;
-/// Characters of a server's message that are shown.
-const MOST_SHOWN: usize = 300;
-/// So many characters in common with the request are taken for a piece of the prompt.
-const TELLTALE: usize = 12;
 
 /// What a server said when it refused; the source of the error made of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +23,11 @@ pub(crate) struct Refusal {
     kind: Option<String>,
     param: Option<String>,
     message: String,
+    /// From what the server said itself: what is left out of a message afterwards must not matter.
     is_too_long: bool,
+    is_quota: bool,
+    /// The status is made of other words.
+    is_guessed: bool,
     should_retry: Option<bool>,
     retry_after: Option<Duration>,
 }
@@ -94,23 +97,17 @@ pub(super) fn broken(inner: &Inner, error: reqwest::Error) -> Error {
         .with_source(Broken(error))
 }
 
-/// A reply that is not a success. `sent` is what was asked, so that no part of it is repeated.
-pub(super) async fn refused(inner: &Inner, response: Response, sent: &str, model: &str) -> Error {
+/// A reply that is not a success. `sent` is what was asked, so that no part of it is repeated. The body is waited for
+/// no longer than `patience`: what the status says is not lost with it.
+pub(super) async fn refused(inner: &Inner, response: Response, sent: &Sent, patience: Duration) -> Error {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let from = response.url().clone();
-    let body = body::beginning(response, MOST_READ).await;
+    let body = body::beginning(response, MOST_READ, patience).await;
     let error = if (300..400).contains(&status) {
         redirected(status, &headers, &from)
     } else {
-        let mut refusal = Refusal::read(status, &headers, &body);
-        let hidden = said(sent).replace(model, " ");
-        let clean = |text: &str| shown(&inner.endpoint.redacted(text), &hidden);
-        refusal.message = clean(&refusal.message);
-        for name in [&mut refusal.code, &mut refusal.kind, &mut refusal.param].into_iter().flatten() {
-            *name = clean(name);
-        }
-        refusal.into_error()
+        Refusal::read(status, &headers, &body).into_error(sent)
     };
     let error = error.with_context("host", inner.endpoint.host());
     match headers::request_id(&headers) {
@@ -119,36 +116,17 @@ pub(super) async fn refused(inner: &Inner, response: Response, sent: &str, model
     }
 }
 
-/// An error that arrived inside a reply that had begun well.
-pub(crate) fn reported(body: &Value, redact: impl Fn(&str) -> String) -> Error {
+/// An error that arrived inside a reply that had begun well. `sent` is what was asked.
+pub(crate) fn reported(body: &Value, sent: &Sent) -> Error {
     let mut refusal = Refusal::default();
     refusal.take(body);
-    let code = refusal.code.as_deref().and_then(|code| code.parse().ok());
-    refusal.status = code.filter(|code| (400..600).contains(code)).unwrap_or(500);
-    refusal.is_too_long = refusal.tells_too_long();
-    refusal.message = shown(&redact(&refusal.message), "");
-    refusal.into_error()
-}
-
-/// The texts in a request, without the names of its fields.
-fn said(sent: &str) -> String {
-    fn gather(value: &Value, out: &mut String) {
-        match value {
-            Value::String(text) => {
-                out.push_str(text);
-                out.push('\n');
-            }
-            Value::Array(items) => items.iter().for_each(|item| gather(item, out)),
-            Value::Object(fields) => fields.values().for_each(|field| gather(field, out)),
-            _ => {}
-        }
+    let told = refusal.code.as_deref().and_then(|code| code.parse().ok());
+    match told.filter(|code| (400..600).contains(code)) {
+        Some(status) => refusal.status = status,
+        None => refusal.guess_status(),
     }
-    let mut out = String::new();
-    match serde_json::from_str(sent) {
-        Ok(value) => gather(&value, &mut out),
-        Err(_) => out.push_str(sent),
-    }
-    out
+    refusal.judge();
+    refusal.into_error(sent)
 }
 
 fn redirected(status: u16, headers: &HeaderMap, from: &Url) -> Error {
@@ -179,7 +157,7 @@ impl Refusal {
                 this.message = if is_page { "(an HTML page)".to_owned() } else { text.to_owned() };
             }
         }
-        this.is_too_long = this.tells_too_long();
+        this.judge();
         this
     }
 
@@ -221,7 +199,31 @@ impl Refusal {
         self.is_too_long
     }
 
-    /// From what the server said itself: what is left out of a message afterwards must not matter.
+    fn judge(&mut self) {
+        self.is_too_long = self.tells_too_long();
+        self.is_quota = self.names(&["insufficient_quota", "billing"]);
+    }
+
+    /// The status that would go with what an error inside a good reply is called.
+    fn guess_status(&mut self) {
+        let known: [(u16, &[&str]); 6] = [
+            (400, &["invalid_request", "bad_request", "context_length", "content_filter", "invalid_prompt"]),
+            (401, &["authentication", "invalid_api_key", "unauthorized"]),
+            (404, &["not_found"]),
+            (429, &["rate_limit", "insufficient_quota", "too_many", "billing"]),
+            (503, &["overloaded", "unavailable"]),
+            (500, &["server_error", "internal", "api_error"]),
+        ];
+        let found = known.iter().find(|(_, names)| self.names(names));
+        self.is_guessed = true;
+        self.status = found.map_or(500, |(status, _)| *status);
+        if found.is_none() {
+            // Nothing says that it would go away.
+            self.should_retry = Some(false);
+        }
+    }
+
+    /// llama.cpp says that a text is too long with a status of its own failures.
     fn tells_too_long(&self) -> bool {
         let named = self.names(&["context_length", "context_size", "max_tokens_per_request", "too_large"]);
         let said = [
@@ -244,10 +246,6 @@ impl Refusal {
         self.param.as_deref().is_some_and(|param| param.contains(field)) || self.says(&[field])
     }
 
-    fn is_quota(&self) -> bool {
-        self.names(&["insufficient_quota", "billing"])
-    }
-
     fn names(&self, wanted: &[&str]) -> bool {
         let names = [self.code.as_deref(), self.kind.as_deref()];
         names.into_iter().flatten().any(|name| wanted.iter().any(|wanted| name.contains(wanted)))
@@ -258,14 +256,14 @@ impl Refusal {
         wanted.iter().any(|wanted| message.contains(wanted))
     }
 
-    fn into_error(self) -> Error {
+    fn into_error(mut self, sent: &Sent) -> Error {
         let too_long = self.is_too_long;
+        let is_size = too_long && self.says(&["too large", "context"]);
         let (kind, message): (_, &'static str) = match self.status {
             400 | 413 | 422 if too_long => {
                 (ErrorKind::InvalidInput, "the text is too long for the model; shorten it, or let it be cut")
             }
-            // llama.cpp says so with a status of its own failures.
-            500 if too_long && self.says(&["too large", "context"]) => {
+            500 if is_size => {
                 (ErrorKind::InvalidInput, "the text is too long for the server; shorten it, or let it be cut")
             }
             401 | 403 => {
@@ -276,7 +274,7 @@ impl Refusal {
                 "the server knows no such model or path; look at the model and the base URL",
             ),
             408 => (ErrorKind::Timeout, "the server gave up waiting; try again"),
-            429 if self.is_quota() => {
+            429 if self.is_quota => {
                 (ErrorKind::Exhausted, "the quota of the key is used up; look at the plan and its billing")
             }
             429 => (ErrorKind::Exhausted, "the server asks for fewer requests; wait, or set a budget"),
@@ -288,16 +286,26 @@ impl Refusal {
         };
         let retryable = match (self.should_retry, kind) {
             (Some(said), _) => said,
-            (None, ErrorKind::Exhausted) => !self.is_quota(),
+            (None, ErrorKind::Exhausted) => !self.is_quota,
             (None, kind) => matches!(kind, ErrorKind::Timeout | ErrorKind::Unavailable),
         };
         // A server that failed may have done the work; one that refused has not.
         let failed = kind == ErrorKind::Unavailable || kind == ErrorKind::Timeout;
         let effect = if failed { Effect::Unknown } else { Effect::NotApplied };
-        let mut error = Error::new(kind, Cow::Borrowed(message))
-            .with_retryable(retryable)
-            .with_effect(effect)
-            .with_context("status", self.status);
+        let mut error =
+            Error::new(kind, Cow::Borrowed(message)).with_retryable(retryable).with_effect(effect);
+        if !self.is_guessed {
+            error = error.with_context("status", self.status);
+        }
+        sent.clean([
+            &mut self.message,
+            self.code.get_or_insert_default(),
+            self.kind.get_or_insert_default(),
+            self.param.get_or_insert_default(),
+        ]);
+        for name in [&mut self.code, &mut self.kind, &mut self.param] {
+            *name = name.take().filter(|name| !name.is_empty());
+        }
         if let Some(code) = self.code.as_deref().or(self.kind.as_deref()) {
             error = error.with_context("code", plain(code));
         }
@@ -339,43 +347,14 @@ fn validation(item: &Value) -> Option<String> {
     Some(place.map_or_else(|| what.to_owned(), |place| format!("{place}: {what}")))
 }
 
-/// The beginning of a text in one line without control characters.
-fn plain(text: &str) -> String {
-    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut out: String = clean.take(MOST_SHOWN).collect();
-    if out.len() < text.len() {
-        out.push('…');
-    }
-    out
-}
-
-/// A server's message without what it repeats of the request.
-fn shown(message: &str, sent: &str) -> String {
-    let message = plain(message.trim());
-    let characters: Vec<char> = message.chars().collect();
-    let mut repeated = vec![false; characters.len()];
-    for (at, window) in characters.windows(TELLTALE).enumerate() {
-        let window: String = window.iter().collect();
-        if sent.contains(&window) {
-            repeated.iter_mut().skip(at).take(TELLTALE).for_each(|mark| *mark = true);
-        }
-    }
-    let mut out = String::with_capacity(message.len());
-    let mut inside = false;
-    for (character, repeated) in characters.into_iter().zip(repeated) {
-        match (repeated, inside) {
-            (false, _) => out.push(character),
-            (true, false) => out.push_str("[…]"),
-            (true, true) => {}
-        }
-        inside = repeated;
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sent() -> Sent {
+        let config = crate::OpenAiConfig::new("http://127.0.0.1:1/v1");
+        Sent::nothing(&std::sync::Arc::new(crate::config::Endpoint::new(&config).unwrap()))
+    }
 
     fn read(status: u16, body: &str) -> Refusal {
         Refusal::read(status, &HeaderMap::new(), body.as_bytes())
@@ -430,7 +409,7 @@ mod tests {
                 (503, ErrorKind::Unavailable, true),
                 (529, ErrorKind::Unavailable, true),
             ] {
-                let error = read(status, body).into_error();
+                let error = read(status, body).into_error(&sent());
                 assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{status} {body}");
             }
         }
@@ -438,18 +417,26 @@ mod tests {
 
     #[test]
     fn a_used_up_quota_is_not_worth_waiting_for() {
-        let error = read(429, r#"{"error":{"code":"insufficient_quota","message":"pay"}}"#).into_error();
+        let error =
+            read(429, r#"{"error":{"code":"insufficient_quota","message":"pay"}}"#).into_error(&sent());
         assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Exhausted, false));
     }
 
     #[test]
-    fn what_a_server_repeats_of_the_prompt_is_left_out() {
-        let sent = r#"{"input":["my diagnosis is confidential"]}"#;
-        let shown = |message: &str, sent: &str| shown(message, &said(sent));
-        let echo = "Invalid input 'my diagnosis is confidential', try again";
-        assert_eq!(shown(echo, sent), "Invalid input '[…]', try again");
-        let field = "encoding_format is not known";
-        assert_eq!(shown(field, r#"{"encoding_format":"base64"}"#), field);
-        assert_eq!(shown("maximum is 512 tokens\n\u{1b}[31m", sent), "maximum is 512 tokens  [31m");
+    fn an_error_inside_a_good_reply_is_tried_again_only_when_it_says_why() {
+        for (error, kind, retryable) in [
+            (r#"{"message":"x","code":503}"#, ErrorKind::Unavailable, true),
+            (r#"{"message":"x","code":"429"}"#, ErrorKind::Exhausted, true),
+            (r#"{"message":"x","type":"server_error"}"#, ErrorKind::Unavailable, true),
+            (r#"{"message":"x","type":"overloaded_error"}"#, ErrorKind::Unavailable, true),
+            (r#"{"message":"x","type":"invalid_request_error"}"#, ErrorKind::InvalidInput, false),
+            (r#"{"message":"x","code":"invalid_api_key"}"#, ErrorKind::Unauthorized, false),
+            (r#"{"message":"x","code":"insufficient_quota"}"#, ErrorKind::Exhausted, false),
+            (r#"{"message":"x"}"#, ErrorKind::Unavailable, false),
+            (r#""x""#, ErrorKind::Unavailable, false),
+        ] {
+            let error = reported(&serde_json::from_str(error).unwrap(), &sent());
+            assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{error}");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! What lets a model be closed while calls are under way.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,6 +15,7 @@ const PLACES: u32 = 1 << 20;
 #[derive(Debug)]
 pub struct Gate {
     passes: Arc<Semaphore>,
+    is_closed: AtomicBool,
 }
 
 /// One call under way.
@@ -22,7 +26,7 @@ impl Gate {
     /// An open gate.
     #[expect(clippy::new_without_default, reason = "an open gate is no default")]
     pub fn new() -> Self {
-        Self { passes: Arc::new(Semaphore::new(PLACES as usize)) }
+        Self { passes: Arc::new(Semaphore::new(PLACES as usize)), is_closed: AtomicBool::new(false) }
     }
 
     /// Counts a call until its pass is dropped.
@@ -31,9 +35,15 @@ impl Gate {
     ///
     /// [`ErrorKind::Closed`] when the gate was closed.
     pub async fn enter(&self, operation: &'static str, deadline: Deadline) -> Result<Pass> {
+        let closed = || Error::new(ErrorKind::Closed, "the model was closed; open another");
         let pass = async {
-            let closed = |_| Error::new(ErrorKind::Closed, "the model was closed; open another");
-            Arc::clone(&self.passes).acquire_owned().await.map_err(closed)
+            let is_open = || !self.is_closed.load(Ordering::SeqCst);
+            if !is_open() {
+                return Err(closed());
+            }
+            let pass = Arc::clone(&self.passes).acquire_owned().await.map_err(|_| closed())?;
+            // It may have been closed while this one waited for its pass.
+            if is_open() { Ok(pass) } else { Err(closed()) }
         };
         deadline
             .run(operation, Effect::NotApplied, pass)
@@ -45,16 +55,15 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`](arshai_core::ErrorKind::Timeout) when they take too long.
+    /// [`ErrorKind::Timeout`](arshai_core::ErrorKind::Timeout) when they take too long; the gate is closed nevertheless,
+    /// and closing it again waits for them again.
     pub async fn close(&self, operation: &'static str, deadline: Deadline) -> Result<()> {
+        self.is_closed.store(true, Ordering::SeqCst);
         let all = async {
-            // Closed already is fine.
             let _all = self.passes.acquire_many(PLACES).await;
             Ok(())
         };
-        let waited = deadline.run(operation, Effect::Unknown, all).await;
-        self.passes.close();
-        waited
+        deadline.run(operation, Effect::Unknown, all).await
     }
 }
 
@@ -69,8 +78,11 @@ mod tests {
         let gate = Gate::new();
         let soon = || Deadline::after(Duration::from_secs(1));
         let pass = gate.enter("test", soon()).await.unwrap();
-        let error = gate.close("test", soon()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Timeout);
+        for _ in 0..2 {
+            let error = gate.close("test", soon()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Timeout, "the call is still under way");
+            assert_eq!(gate.enter("test", soon()).await.unwrap_err().kind(), ErrorKind::Closed);
+        }
         drop(pass);
         gate.close("test", soon()).await.unwrap();
         assert_eq!(gate.enter("test", soon()).await.unwrap_err().kind(), ErrorKind::Closed);

@@ -12,6 +12,7 @@ mod exchange;
 mod failure;
 mod gate;
 mod headers;
+mod redact;
 mod retry;
 
 use std::{
@@ -35,7 +36,11 @@ pub use gate::{Gate, Pass};
 
 use crate::config::{Endpoint, OpenAiConfig};
 use budget::Budget;
-use exchange::{Exchange, Finish};
+use exchange::{Exchange, Finish, Place};
+use redact::Sent;
+
+/// How long the body of a refusal is waited for at most.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// async-openai's client, in the shape the transport gives it.
 #[doc(hidden)]
@@ -95,12 +100,23 @@ pub struct Call {
     pub attempts: Option<u32>,
     /// What of the content must not be in errors, where the body does not show it.
     pub hidden: Option<String>,
+    /// The caller's own limit of requests in flight. A place is held from the sending of a request to the last byte of
+    /// its reply, and not while that is understood or while another attempt is waited for.
+    pub lane: Option<Arc<Semaphore>>,
 }
 
 impl Call {
     /// A call that is not counted in tokens.
     pub fn new(operation: &'static str, model: impl Into<String>) -> Self {
-        Self { operation, model: model.into(), tokens: 0, timeout: None, attempts: None, hidden: None }
+        Self {
+            operation,
+            model: model.into(),
+            tokens: 0,
+            timeout: None,
+            attempts: None,
+            hidden: None,
+            lane: None,
+        }
     }
 }
 
@@ -201,9 +217,13 @@ impl Transport {
         let config = &self.inner.config;
         let (idle, most, operation) = (config.idle_timeout, config.max_reply_bytes, call.operation);
         let deadline = Deadline::current_or(config.stream_timeout);
+        let endpoint = Arc::clone(&self.inner.endpoint);
         let finish: Finish<Body> = Arc::new(move |response, place| {
-            let body = Body::new(response, place, operation, idle, deadline, most);
-            Box::pin(async move { Ok(body) })
+            let endpoint = Arc::clone(&endpoint);
+            Box::pin(async move {
+                let sent = Sent::current(&endpoint);
+                Ok(Body::new(response, place, sent, operation, idle, deadline, most))
+            })
         });
         self.exchange(call, finish, make).await
     }
@@ -245,7 +265,13 @@ impl Transport {
             match response.status().as_u16() {
                 // A server without a list of models answers nevertheless.
                 200..=299 | 404 | 405 | 501 => Ok(()),
-                _ => Err(failure::refused(&self.inner, response, "", "").await),
+                _ => Err(failure::refused(
+                    &self.inner,
+                    response,
+                    &Sent::nothing(&self.inner.endpoint),
+                    PATIENCE,
+                )
+                .await),
             }
         };
         let deadline = Deadline::current_or(self.inner.config.request_timeout);

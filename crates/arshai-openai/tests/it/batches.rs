@@ -255,3 +255,139 @@ async fn a_wrong_key_ends_the_call_at_once() {
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
     assert!(asked.load(Ordering::SeqCst) <= 10, "{asked:?} of 100 batches");
 }
+
+/// A hundred texts, one of them poisoned; which ones failed, and why, and how many requests it took.
+async fn one_fails(
+    failure: impl Fn(&Value) -> ResponseTemplate + Send + Sync + 'static,
+) -> (Vec<(usize, ErrorKind)>, usize) {
+    let (server, requests) =
+        Embeddings::start(move |_, body| holds(body, "poison").then(|| failure(body))).await;
+    let texts: Vec<String> =
+        (0..100).map(|n| if n == 37 { "poison".into() } else { format!("text {n}") }).collect();
+    let embedder = embedder(quick(&server.uri()).with_max_attempts(2));
+    let batch = embedder.embed(&refs(&texts), Input::Document).await.unwrap();
+    let failed = batch.rows().enumerate().filter_map(|(n, row)| Some((n, row.err()?.kind()))).collect();
+    let count = requests.lock().unwrap().len();
+    (failed, count)
+}
+
+#[tokio::test]
+async fn a_text_that_a_server_fails_on_or_a_filter_forbids_fails_alone() {
+    for (status, kind) in [(500, ErrorKind::Unavailable), (403, ErrorKind::Unauthorized)] {
+        let (failed, requests) = one_fails(move |_| ResponseTemplate::new(status)).await;
+        assert_eq!(failed, [(37, kind)], "{status}");
+        assert!(requests <= 36, "{status}: {requests}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_whose_vector_is_not_finite_fails_alone() {
+    let with = |vector: Value| {
+        move |body: &Value| {
+            let poisoned =
+                body["input"].as_array().unwrap().iter().position(|text| text == "poison").unwrap();
+            let mut reply = crate::fake::embeddings(body);
+            let rows = reply["data"].as_array_mut().unwrap();
+            rows.iter_mut().find(|row| row["index"] == poisoned).unwrap()["embedding"] = vector.clone();
+            ResponseTemplate::new(200).set_body_json(reply)
+        }
+    };
+    for vector in [crate::fake::base64_of(&[1.0, f32::NAN, 1.0]), json!([1.0, null, 1.0])] {
+        let (failed, requests) = one_fails(with(vector)).await;
+        assert_eq!(
+            (failed, requests),
+            (vec![(37, ErrorKind::Protocol)], 1),
+            "its neighbours came in the same reply"
+        );
+    }
+    // Python writes NaN, which is not JSON: the whole reply cannot be read.
+    let (failed, _) =
+        one_fails(|_| ResponseTemplate::new(200).set_body_string(r#"{"data":[{"embedding":[NaN]}]}"#)).await;
+    assert_eq!(failed, [(37, ErrorKind::Protocol)]);
+}
+
+#[tokio::test]
+async fn a_server_that_fails_on_everything_is_not_asked_for_every_half() {
+    let (server, requests) = Embeddings::start(|_, _| Some(ResponseTemplate::new(500))).await;
+    let texts = texts(100);
+    let config = quick(&server.uri()).with_max_attempts(2);
+    let error = embedder(config).embed(&refs(&texts), Input::Document).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true));
+    assert_eq!(requests.lock().unwrap().len(), 4, "the batch and the harmless text, twice each");
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_for_a_moment_while_a_bad_text_is_looked_for_ends_one_batch_only() {
+    let (server, _) = Embeddings::start(|_, body| {
+        let is_probe = inputs(body) == 1;
+        if !is_probe && !holds(body, "poison") {
+            // The other batch: until it is answered, nothing says that the request is sound.
+            let late = ResponseTemplate::new(200).set_body_json(crate::fake::embeddings(body));
+            return Some(late.set_delay(std::time::Duration::from_secs(2)));
+        }
+        Some(if is_probe { ResponseTemplate::new(503) } else { refused("the input is invalid") })
+    })
+    .await;
+    let mut texts = texts(200);
+    texts[37] = "poison".into();
+    let batch = embedder(quick(&server.uri())).embed(&refs(&texts), Input::Document).await.unwrap();
+    let error = batch.row(0).unwrap().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.is_retryable()),
+        (ErrorKind::Unavailable, true),
+        "whose fault it is, is not known"
+    );
+    assert!((100..200).all(|n| batch.row(n).unwrap().is_ok()));
+}
+
+#[tokio::test]
+async fn an_error_in_a_reply_that_began_well_is_that_error() {
+    for (error, kind, attempts) in [
+        (json!({ "error": { "message": "busy", "code": 503 } }), ErrorKind::Unavailable, 3),
+        (
+            json!({ "error": { "message": "no", "type": "invalid_request_error" } }),
+            ErrorKind::InvalidInput,
+            1,
+        ),
+        (json!({ "error": "who knows" }), ErrorKind::Unavailable, 1),
+    ] {
+        let (server, requests) =
+            Embeddings::start(move |_, _| Some(ResponseTemplate::new(200).set_body_json(&error))).await;
+        let config = quick(&server.uri()).with_max_attempts(3);
+        let embedder = embedder(config);
+        let error = embedder.embed_query("x").await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (kind, attempts), "{error}");
+        // A refusal before the first success may be about base64.
+        let most = if kind == ErrorKind::InvalidInput { 2 } else { attempts as usize };
+        assert_eq!(requests.lock().unwrap().len(), most, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_is_too_long_however_often_it_is_cut_says_so() {
+    let (server, _) = Embeddings::start(|_, body| {
+        holds(body, "long").then(|| refused("this input is too long, maximum context length exceeded"))
+    })
+    .await;
+    let long = "long ".repeat(4000);
+    for too_long in [TooLong::Truncate, TooLong::SplitAndMean] {
+        let embedder = with(&server.uri(), EmbedderConfig::minilm().with_too_long(too_long));
+        let batch = embedder.embed(&["text 1", &long], Input::Document).await.unwrap();
+        assert!(batch.row(0).unwrap().is_ok());
+        let error = batch.row(1).unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{too_long:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_do_base64_and_says_501_is_asked_for_floats() {
+    let (server, requests) = Embeddings::start(|_, body| {
+        (body["encoding_format"] == "base64").then(|| ResponseTemplate::new(501))
+    })
+    .await;
+    let embedder = embedder(quick(&server.uri()));
+    for n in 0..2 {
+        assert_eq!(embedder.embed_query(&format!("text {n}")).await.unwrap()[0], n as f32);
+    }
+    assert_eq!(requests.lock().unwrap().len(), 3);
+}

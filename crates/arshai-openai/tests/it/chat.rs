@@ -177,3 +177,28 @@ async fn azure_is_asked_at_its_own_path_with_its_own_header() {
     let requests = server.received_requests().await.unwrap();
     assert!(requests.iter().all(|request| request.headers.get("authorization").is_none()));
 }
+
+#[tokio::test]
+async fn azures_newer_interface_is_asked_for_the_version_that_is_set() {
+    let server = fresh().await;
+    let answer = ResponseTemplate::new(200).set_body_json(reply(json!({ "content": "hi" }), "stop"));
+    Mock::given(path("/openai/v1/chat/completions"))
+        .and(query_param("api-version", "preview"))
+        .and(header("api-key", "k-1"))
+        .respond_with(answer)
+        .mount(&server)
+        .await;
+    let variables = |name: &'static str| match name {
+        "AZURE_OPENAI_ENDPOINT" => Some(server.uri()),
+        "AZURE_OPENAI_API_KEY" => Some("k-1".to_owned()),
+        "OPENAI_API_VERSION" => Some("preview".to_owned()),
+        _ => None,
+    };
+    let config = OpenAiConfig::from_variables(variables).unwrap();
+    assert_eq!(chat_model(config).ask("", "hello").await.unwrap().text, "hi");
+    // Without one, none is sent: the newer interface has no need of it.
+    let error = chat_model(OpenAiConfig::azure_v1(server.uri()).with_api_key("k-1")).ask("", "x").await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound, "the server here answers the version alone");
+    let requests = server.received_requests().await.unwrap();
+    assert_eq!(requests.last().unwrap().url.query(), None);
+}

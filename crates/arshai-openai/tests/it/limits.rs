@@ -122,13 +122,82 @@ async fn closing_lets_nobody_in_and_leaves_others_on_the_transport_alone() {
 
 #[tokio::test]
 async fn single_questions_share_requests_through_a_coalescer() {
-    let (server, _) = counting().await;
-    let shared = Coalesce::new(embedder(quick(&server.url())));
+    let (server, asked) = Embeddings::start(|_, body| {
+        let late = ResponseTemplate::new(200).set_body_json(embeddings(body));
+        Some(late.set_delay(Duration::from_millis(60)))
+    })
+    .await;
+    let shared = Coalesce::new(embedder(quick(&server.uri())));
     let texts: Vec<String> = (0..500).map(|n| format!("question {n}")).collect();
-    let begun = Instant::now();
     let vectors = join_all(texts.iter().map(|text| shared.embed_query(text))).await;
     for (n, vector) in vectors.into_iter().enumerate() {
         assert_eq!(vector.unwrap()[0], n as f32);
     }
-    println!("500 questions in {:?}", begun.elapsed());
+    // One went at once, the others together, in requests of a hundred.
+    let sizes: Vec<usize> = asked.lock().unwrap().iter().map(texts_of).collect();
+    assert!(sizes.len() <= 12 && sizes.iter().sum::<usize>() == 500, "{sizes:?}");
+}
+
+fn texts_of(request: &Value) -> usize {
+    request["input"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn a_coalescer_sends_one_question_alone_and_each_of_its_own_once() {
+    let (server, asked) = Embeddings::start(|_, _| None).await;
+    let shared = Coalesce::new(embedder(quick(&server.uri())));
+    for n in 0..3 {
+        assert_eq!(shared.embed_query(&format!("question {n}")).await.unwrap()[0], n as f32);
+    }
+    assert_eq!(asked.lock().unwrap().iter().map(texts_of).collect::<Vec<_>>(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn tasks_that_wait_for_their_turn_keep_to_the_limit_of_a_call() {
+    let (server, most) = counting().await;
+    let texts: Vec<String> = (0..200).map(|n| format!("text {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut config = quick(&server.url());
+    config.batch_concurrency = 1;
+    let batch = embedder(config).embed(&texts, Input::Document).await.unwrap();
+    assert_eq!((batch.len(), most.load(Ordering::SeqCst)), (200, 1));
+}
+
+#[tokio::test]
+async fn a_budget_of_tokens_holds_requests_back() {
+    let (server, asked) = Embeddings::start(|_, _| None).await;
+    let budget = RateBudget { requests_per_minute: None, tokens_per_minute: Some(60) };
+    let embedder = embedder(quick(&server.uri()).with_rate_budget(budget));
+    let sixty = "word ".repeat(60);
+    embedder.embed_query(&sixty).await.unwrap();
+    let within = Deadline::after(Duration::from_millis(300));
+    let error = within.scope(embedder.embed_query("ten more words than the minute has left for us")).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("budget"), "{error}");
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_halves_of_a_batch_are_charged_for_their_own_tokens() {
+    let (server, asked) = Embeddings::start(|_, body| {
+        let texts = body["input"].as_array().unwrap();
+        let refusal = serde_json::json!({ "error": { "message": "bad input" } });
+        texts.iter().any(|text| text == "poison").then(|| ResponseTemplate::new(400).set_body_json(refusal))
+    })
+    .await;
+    // About 100 tokens the batch: seven levels of halves cost about as much again, and seven batches would not fit.
+    let budget = RateBudget { requests_per_minute: None, tokens_per_minute: Some(450) };
+    let embedder = embedder(quick(&server.uri()).with_rate_budget(budget));
+    let mut texts: Vec<String> = (0..99)
+        .map(|n| format!("w{}", char::from(b'a' + n % 26).to_string().repeat(n as usize / 26 + 1)))
+        .collect();
+    texts.push("poison".to_owned());
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let batch = Deadline::after(Duration::from_secs(20))
+        .scope(embedder.embed(&texts, Input::Document))
+        .await
+        .unwrap();
+    assert_eq!(batch.rows().filter(Result::is_err).count(), 1);
+    assert!(asked.lock().unwrap().len() > 8, "it was halved");
 }

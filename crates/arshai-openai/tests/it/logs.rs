@@ -174,6 +174,34 @@ async fn neither_key_nor_prompt_is_in_errors_and_logs_when_a_server_repeats_them
             }
         }
     }
+    // In a reply that began well, whole and streamed: in the message, and in what is called a code.
+    let inside = [
+        json!({ "error": { "message": format!("failed on {PROMPT}"), "code": PROMPT, "type": PROMPT } }),
+        json!({ "error": format!("failed on: {}", PROMPT.replace(' ', "\n")) }),
+    ];
+    for echo in inside {
+        let (server, _) = Embeddings::start({
+            let echo = echo.clone();
+            move |_, _| Some(ResponseTemplate::new(200).set_body_json(&echo))
+        })
+        .await;
+        let embed =
+            embedder(quick(&server.uri()).with_max_attempts(2)).embed_query(PROMPT).await.unwrap_err();
+        let server = fresh().await;
+        let template = ResponseTemplate::new(200).set_body_json(&echo);
+        Mock::given(method("POST")).respond_with(template).mount(&server).await;
+        let config = quick(&server.uri()).with_max_attempts(2);
+        let chat = chat_model(config).ask("be brief", PROMPT).await.unwrap_err();
+        let server = Raw::saying(event_stream(&events(&[echo]))).await;
+        let request = ChatRequest::new(vec![ChatMessage::User(UserMessage::new(PROMPT))]);
+        let mut stream = chat_model(quick(&server.url())).stream(request).await.unwrap();
+        let streamed = stream.next().await.unwrap().unwrap_err();
+        for error in [embed, chat, streamed] {
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("diagnosis") && !shown.contains("confidential"), "{shown}");
+            assert!(shown.contains("failed on"), "the rest is told: {shown}");
+        }
+    }
     for garbage in
         [format!("{{\"{PROMPT}"), format!("{{\"choices\": \"{PROMPT}\"}}"), format!("<p>{PROMPT}</p>")]
     {

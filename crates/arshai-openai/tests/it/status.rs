@@ -10,9 +10,11 @@ use arshai_core::{
 use serde_json::json;
 use wiremock::{Mock, ResponseTemplate, matchers::method};
 
+use tokio::io::AsyncWriteExt as _;
+
 use crate::{
     chat_model, embedder,
-    fake::{Embeddings, fresh},
+    fake::{Embeddings, Raw, fresh},
     quick,
 };
 
@@ -177,5 +179,32 @@ async fn health_tells_a_server_without_a_list_of_models_from_one_that_is_ill() {
         assert_eq!(health.err().map(|error| error.kind()), kind, "{status}");
         let health = chat_model(quick(&server.uri())).health().await;
         assert_eq!(health.err().map(|error| error.kind()), kind, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_is_kept_when_its_body_never_comes() {
+    let server = Raw::start(|_, _, mut socket| async move {
+        let head = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 100\r\nx-request-id: req-9\r\n\r\n{\"err";
+        socket.write_all(head.as_bytes()).await.ok()?;
+        // Neither more nor an end, until the client has gone.
+        let _ = tokio::io::AsyncReadExt::read_u8(&mut socket).await;
+        None
+    })
+    .await;
+    let config = quick(&server.url()).with_request_timeout(Duration::from_secs(1)).with_max_attempts(1);
+    let error = chat_model(config).ask("", "x").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+    assert!(error.context().any(|fact| fact == ("request_id", "req-9")), "{error}");
+}
+
+#[tokio::test]
+async fn the_code_of_an_error_is_in_its_context() {
+    for (code, told) in [(json!("context_gone"), "context_gone"), (json!(1234), "1234")] {
+        let refusal = json!({ "error": { "message": "no", "code": code } });
+        let (server, _) =
+            Embeddings::start(move |_, _| Some(ResponseTemplate::new(400).set_body_json(&refusal))).await;
+        let error = embedder(quick(&server.uri())).embed_query("x").await.unwrap_err();
+        assert!(error.context().any(|fact| fact == ("code", told)), "{error}");
     }
 }

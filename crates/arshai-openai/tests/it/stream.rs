@@ -1,9 +1,6 @@
 //! Replies that arrive in pieces.
 
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::{sync::Mutex, time::Duration};
 
 use arshai_conformance::fault::{Direction, Fault, FaultProxy, Plan};
 use arshai_core::{
@@ -24,6 +21,9 @@ use crate::{
     fake::{Raw, event_stream, events, piece, stream_head},
     quick,
 };
+
+/// With a socket at both ends these stay within the number of open files that a process usually may have.
+const AT_ONCE: usize = 400;
 
 fn question() -> ChatRequest {
     ChatRequest::new(vec![ChatMessage::User(UserMessage::new("hello"))])
@@ -265,6 +265,32 @@ async fn what_the_model_thinks_is_no_part_of_its_words() {
 }
 
 #[tokio::test]
+async fn a_model_that_declines_says_so_and_is_not_silent() {
+    let all = events(&[
+        piece(json!({ "role": "assistant", "content": null, "refusal": "I cannot " }), None),
+        piece(json!({ "refusal": "do that." }), Some("stop")),
+    ]) + "data: [DONE]\n\n";
+    assert_eq!(texts(&read(event_stream(&all), question()).await), "I cannot do that.");
+    let server = Raw::saying(event_stream(&all)).await;
+    let stream = chat_model(quick(&server.url())).detailed_stream(question(), &[]).await.unwrap();
+    let parts: Vec<StreamPart> = stream.map(Result::unwrap).collect().await;
+    assert_eq!(parts[..2], [StreamPart::Refusal("I cannot ".into()), StreamPart::Refusal("do that.".into())]);
+    let whole =
+        json!({ "choices": [{ "message": { "content": null, "refusal": "No." }, "finish_reason": "stop" }] });
+    let server = Raw::saying(crate::fake::reply("application/json", &whole.to_string())).await;
+    let reply = chat_model(quick(&server.url())).chat(question()).await.unwrap();
+    assert_eq!(reply.text, "No.");
+}
+
+#[tokio::test]
+async fn the_message_so_far_beside_each_piece_is_not_told_twice() {
+    let both = |new: &str, so_far: &str| json!({ "id": 7, "choices": [{ "index": 1, "delta": { "content": new }, "message": { "content": so_far } }] });
+    let other = json!({ "choices": [{ "index": 2, "delta": { "content": "another answer" } }] });
+    let all = events(&[both("hel", "hel"), other, both("lo", "hello")]) + "data: [DONE]\n\n";
+    assert_eq!(texts(&read(event_stream(&all), question()).await), "hello");
+}
+
+#[tokio::test]
 async fn dropping_a_stream_stops_the_request_and_closing_waits_for_one() {
     let (gone, server_saw) = oneshot::channel();
     let gone = Mutex::new(Some(gone));
@@ -322,22 +348,29 @@ async fn a_server_that_refuses_to_tell_usage_is_asked_without() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_streams_at_once_lose_no_event() {
-    let server = Raw::start(|_, body, mut socket| async move {
-        let body: Value = serde_json::from_str(&body).unwrap();
-        let number = body["messages"][0]["content"].as_str().unwrap().to_owned();
-        socket.write_all(stream_head().as_bytes()).await.ok()?;
-        for word in 0..20 {
-            let event = events(&[piece(json!({ "content": format!("{number}.{word} ") }), None)]);
-            socket.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await.ok()?;
-            tokio::task::yield_now().await;
+    // The first of them go on only when so many are open: they are under way together.
+    let together = std::sync::Arc::new(tokio::sync::Barrier::new(AT_ONCE));
+    let server = Raw::start(move |request, body, mut socket| {
+        let together = std::sync::Arc::clone(&together);
+        async move {
+            let body: Value = serde_json::from_str(&body).unwrap();
+            let number = body["messages"][0]["content"].as_str().unwrap().to_owned();
+            socket.write_all(stream_head().as_bytes()).await.ok()?;
+            if request < AT_ONCE {
+                together.wait().await;
+            }
+            for word in 0..20 {
+                let event = events(&[piece(json!({ "content": format!("{number}.{word} ") }), None)]);
+                socket.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await.ok()?;
+                tokio::task::yield_now().await;
+            }
+            let end = "data: [DONE]\n\n";
+            socket.write_all(format!("{:x}\r\n{end}\r\n0\r\n\r\n", end.len()).as_bytes()).await.ok()?;
+            Some(socket)
         }
-        let end = "data: [DONE]\n\n";
-        socket.write_all(format!("{:x}\r\n{end}\r\n0\r\n\r\n", end.len()).as_bytes()).await.ok()?;
-        Some(socket)
     })
     .await;
     let model = chat_model(quick(&server.url()));
-    let begun = Instant::now();
     let streams = (0..1_000).map(|number| {
         let model = &model;
         async move {
@@ -346,8 +379,9 @@ async fn a_thousand_streams_at_once_lose_no_event() {
             let expected: String = (0..20).map(|word| format!("{number}.{word} ")).collect();
             assert_eq!(texts(&items), expected);
             done(&items);
+            items.len()
         }
     });
-    join_all(streams).await;
-    println!("1,000 streams of 20 events in {:?}", begun.elapsed());
+    let events: usize = join_all(streams).await.into_iter().sum();
+    assert_eq!(events, 1_000 * 21, "twenty words and an end each");
 }

@@ -228,3 +228,25 @@ async fn connections_are_used_again() {
     }
     assert_eq!(proxy.stats().accepted, 1);
 }
+
+#[tokio::test]
+async fn a_server_that_takes_no_connection_is_given_up_on_after_the_time_to_connect() {
+    // Nobody accepts: when the queue is full, further connections are neither made nor refused.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(connection) =
+        tokio::time::timeout(Duration::from_millis(500), tokio::net::TcpStream::connect(address)).await
+    {
+        queued.push(connection.unwrap());
+    }
+    let mut config = quick(&format!("http://{address}")).with_max_attempts(2);
+    config.connect_timeout = Duration::from_millis(100);
+    // Without a time to connect it would be this one, which is another error.
+    config.request_timeout = Duration::from_secs(5);
+    let error = embedder(config).embed_query("x").await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Unavailable, 2), "{error}");
+    assert_eq!(error.effect(), Effect::NotApplied, "nothing was sent");
+}

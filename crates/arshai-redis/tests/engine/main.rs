@@ -25,6 +25,7 @@ mod appends;
 mod blocking;
 mod cluster;
 mod conformance;
+mod drops;
 mod engine;
 mod fault;
 mod harness;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
 fn tests_of(engine: Engine) -> Vec<Test> {
     let mut tests = conformance::everywhere();
     tests.extend(races::everywhere());
+    tests.extend(drops::everywhere());
     match engine {
         Engine::Redis => {
             for more in [

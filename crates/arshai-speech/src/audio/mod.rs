@@ -14,7 +14,7 @@ pub(crate) use format::mime;
 pub use reader::audio_from_reader;
 #[cfg(test)]
 pub(crate) use recording::Place;
-pub(crate) use recording::{Clip, Once, Recording, Rules, Stored};
+pub(crate) use recording::{Clip, Once, Recording, Rules, SeekableRead, Stored};
 pub(crate) use source::Source;
-pub(crate) use spool::spool;
-pub(crate) use upload::{Why, too_large};
+pub(crate) use spool::{Limits, spool};
+pub(crate) use upload::{Why, found_too_large, too_large};

@@ -35,6 +35,14 @@ impl Source {
         }
     }
 
+    /// How it is called in errors.
+    pub(crate) fn title(&self) -> String {
+        match self {
+            Self::Stored(stored, _) => stored.title(),
+            Self::Once(once) => once.name.escape_debug().to_string(),
+        }
+    }
+
     /// As a body; what arrives is cut at `limit`.
     pub(crate) fn body(&self, limit: u64, why: Why) -> Result<Body> {
         match self {

@@ -16,7 +16,10 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 
-use super::recording::{Clip, Once, Place, Stored, empty, unreadable};
+use super::{
+    Source,
+    recording::{Clip, Once, Place, Stored, empty, unreadable},
+};
 
 type Blocks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
@@ -88,7 +91,7 @@ impl Once {
             })?;
             length = length.saturating_add(block.len() as u64);
             match length > limit {
-                true => Err(told.tell(too_large(&counted_name, None, limit))),
+                true => Err(told.tell(too_large(&counted_name.escape_debug().to_string(), None, limit))),
                 false => Ok(block),
             }
         });
@@ -99,8 +102,8 @@ impl Once {
 /// The same error for what is found too large before it is sent and while it is sent.
 pub(crate) fn too_large(name: &str, length: Option<u64>, limit: u64) -> Error {
     let error = Error::invalid(
-        "the recording is larger than the server takes: compress it, give it as a WAV file to have it split, or raise \
-         max_upload_bytes",
+        "the recording is larger than the server takes: compress it, send it in parts, or raise the limit of the \
+         settings",
     )
     .with_context("file", name)
     .with_context("limit_bytes", limit);
@@ -110,13 +113,31 @@ pub(crate) fn too_large(name: &str, length: Option<u64>, limit: u64) -> Error {
     }
 }
 
+/// The error for what passed our own limit, and not the server's.
+pub(crate) fn found_too_large(source: &Source, cause: Error) -> Error {
+    let error = Error::invalid(
+        "the recording is larger than the server takes: compress it, or lower max_upload_bytes to the server's limit, \
+         so that it is known before anything is sent",
+    )
+    .with_attempts(cause.attempts())
+    .with_context("file", source.title())
+    .with_context("status", "413");
+    let error = match source.size() {
+        Some(size) => error.with_context("bytes", size),
+        None => error,
+    };
+    error.with_source(cause)
+}
+
 fn file(path: PathBuf, clip: &Clip, why: Why) -> Blocks {
     let (from, length) = (clip.from, clip.length);
     let place = path.clone();
     let open = async move {
         let open = tokio::task::spawn_blocking(move || {
             let mut file = File::open(place)?;
-            file.seek(SeekFrom::Start(from))?;
+            if from > 0 {
+                file.seek(SeekFrom::Start(from))?;
+            }
             Ok::<_, io::Error>(file.take(length))
         });
         let opened = open.await.map_err(io::Error::other).and_then(|file| file);
@@ -167,7 +188,7 @@ where
     let order = std::sync::atomic::Ordering::Relaxed;
     let end = stream::once(future::lazy(move |_| match some.load(order) {
         true => Ok(Bytes::new()),
-        false => Err(why.tell(empty(&name))),
+        false => Err(why.tell(empty(&name.escape_debug().to_string()))),
     }));
     let blocks = blocks.inspect_ok(move |block| {
         if !block.is_empty() {
@@ -179,7 +200,52 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    /// A named pipe in the place of a file is a disk as slow as we please: each block comes only after a task on the one
+    /// async thread has asked for it. Were the file opened or read on that thread, the task would never ask.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_slow_disk_holds_up_no_async_thread() {
+        const BLOCKS: usize = 5;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slow.wav");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (ask, asked) = std::sync::mpsc::channel::<()>();
+        let (wrote, mut written) = tokio::sync::mpsc::unbounded_channel::<()>();
+        let to = path.clone();
+        let disk = std::thread::spawn(move || {
+            let patience = Duration::from_secs(10);
+            let mut held_up = asked.recv_timeout(patience).is_err();
+            let mut pipe = std::fs::OpenOptions::new().write(true).open(to).unwrap();
+            for _ in 0..BLOCKS {
+                held_up |= asked.recv_timeout(patience).is_err();
+                io::Write::write_all(&mut pipe, &[7; 1_000]).unwrap();
+                let _ = wrote.send(());
+            }
+            held_up
+        });
+        let length = BLOCKS as u64 * 1_000;
+        let clip = Clip { header: Bytes::new(), from: 0, length };
+        let reading = async {
+            let blocks = file(path, &clip, Why::default());
+            blocks.try_collect::<Vec<_>>().await.unwrap().concat().len() as u64
+        };
+        let asking = async {
+            // The file is being opened by now, and then waited for.
+            tokio::task::yield_now().await;
+            ask.send(()).unwrap();
+            for _ in 0..BLOCKS {
+                ask.send(()).unwrap();
+                written.recv().await.unwrap();
+            }
+        };
+        let (read, ()) = tokio::join!(reading, asking);
+        assert_eq!(read, length);
+        assert!(!disk.join().unwrap(), "a task beside the upload was held up");
+    }
 
     #[tokio::test]
     async fn a_file_that_became_shorter_does_not_end_as_if_it_were_whole() {

@@ -42,12 +42,15 @@ pub struct AzureSpeechConfig {
     pub language: String,
     /// Which interface hears. Default: [`AzureHearing::Fast`].
     pub hearing: AzureHearing,
-    /// The version of fast transcription. Default: `2024-11-15`.
+    /// The version of fast transcription. Default: `2025-10-15`, which is the first that takes names and terms to expect.
     pub api_version: String,
     /// The endings of the file names that are taken. Default: [`FORMATS`].
     pub formats: Vec<String>,
     /// The largest recording that is sent, in bytes. Default: 200,000,000.
     pub max_upload_bytes: u64,
+    /// Whether recordings that arrive as a stream are kept in a temporary file until they are whole; short audio always
+    /// is, so that its length is known. Default: false, sent as they arrive.
+    pub spool: bool,
     /// The longest text in one request, in Unicode scalar values. Default: 4,096.
     pub max_chars: usize,
     /// Parts of one text in flight at once. Default: 3.
@@ -61,7 +64,8 @@ pub enum AzureHearing {
     /// Fast transcription: recordings of up to two hours, with segments, words and speakers.
     #[default]
     Fast,
-    /// Short audio: WAV (PCM) or Ogg (Opus) of up to a minute.
+    /// Short audio of up to a minute: WAV (PCM, 16 bits, 16 kHz, one channel) or Ogg (Opus). What is longer or otherwise
+    /// is refused before it is sent.
     Short,
 }
 
@@ -85,9 +89,10 @@ impl AzureSpeechConfig {
             voice: "en-US-JennyNeural".to_owned(),
             language: "en-US".to_owned(),
             hearing: AzureHearing::Fast,
-            api_version: "2024-11-15".to_owned(),
+            api_version: "2025-10-15".to_owned(),
             formats: FORMATS.map(str::to_owned).into(),
             max_upload_bytes: 200_000_000,
+            spool: false,
             max_chars: 4096,
             concurrency: 3,
         }
@@ -172,6 +177,13 @@ impl AzureSpeechConfig {
     #[must_use]
     pub fn with_hearing(mut self, hearing: AzureHearing) -> Self {
         self.hearing = hearing;
+        self
+    }
+
+    /// The same keeping streams in a temporary file until they are whole.
+    #[must_use]
+    pub fn with_spool(mut self, spool: bool) -> Self {
+        self.spool = spool;
         self
     }
 

@@ -16,9 +16,9 @@ use reqwest::{
 use serde_json::json;
 use tracing::Instrument as _;
 
-use super::{AzureHearing, AzureSpeechConfig, PROVIDER, hearing};
+use super::{AzureHearing, AzureSpeechConfig, PROVIDER, hearing, short};
 use crate::{
-    audio::{Recording, Rules, Source, Why, mime, too_large},
+    audio::{Limits, Recording, Rules, Source, Stored, Why, spool, too_large},
     span,
     transcribe::{mended, patience},
 };
@@ -28,13 +28,17 @@ const HEALTH: &str = "speech.transcribe.health";
 const CLOSE: &str = "speech.transcribe.close";
 
 const FAST: &str = "/speechtotext/transcriptions:transcribe";
+/// The first version of fast transcription with a list of phrases.
+const PHRASES_SINCE: &str = "2025-10-15";
+
 const SHORT: &str = "/speech/recognition/conversation/cognitiveservices/v1";
 
 /// Speech to text by Azure AI Speech.
 ///
-/// Recordings are checked and sent as by [`OpenAiTranscriber`](crate::OpenAiTranscriber). The language is a locale such
-/// as `en-US`. Names and terms go into a list of phrases (fast transcription of version 2025-10-15 or later); prompt and
-/// temperature have no counterpart and are left out.
+/// Recordings are checked and sent as by [`OpenAiTranscriber`](crate::OpenAiTranscriber), but never split. The language
+/// is a locale such as `en-US`. Names and terms go into a list of phrases, which fast transcription of version 2025-10-15
+/// or later takes; with an older version, or for short audio, they are refused. Prompt and temperature have no
+/// counterpart and are left out.
 ///
 /// # Cancel safety
 ///
@@ -79,7 +83,9 @@ impl Transcriber for AzureSpeechTranscriber {
         let span = span::call("transcribe", "text", PROVIDER, &parts.transport, parts.id());
         let hearing = Box::pin(deadline.scope(parts.hear(audio, options, deadline)));
         let heard = hearing.instrument(span.clone()).await.map_err(|error| error.with_operation(TRANSCRIBE));
-        heard.inspect_err(|error| span::failed(&span, error))
+        heard
+            .inspect(|transcript| span::told(&span, &parts.transport, transcript))
+            .inspect_err(|error| span::failed(&span, error))
     }
 
     async fn health(&self) -> Result<()> {
@@ -110,13 +116,15 @@ impl Parts {
     ) -> Result<Transcript> {
         let config = &self.config;
         let rules = Rules { operation: TRANSCRIBE, formats: &config.formats, deadline };
+        self.takes(options)?;
         let source = match Recording::open(audio, rules).await? {
-            Recording::Stored(stored) if stored.length > config.max_upload_bytes => {
-                return Err(too_large(&stored.title(), Some(stored.length), config.max_upload_bytes));
-            }
-            Recording::Stored(stored) => {
-                let whole = stored.whole();
-                Source::Stored(Arc::new(stored), whole)
+            Recording::Stored(stored) => self.stored(stored, deadline).await?,
+            Recording::Once(once) if config.spool || config.hearing == AzureHearing::Short => {
+                if config.hearing == AzureHearing::Short {
+                    short::content_type(&once.name)?;
+                }
+                let limits = Limits { any: config.max_upload_bytes, wav: config.max_upload_bytes };
+                self.stored(spool(once, limits, deadline, TRANSCRIBE).await?, deadline).await?
             }
             Recording::Once(once) => Source::Once(Arc::new(once)),
         };
@@ -134,12 +142,46 @@ impl Parts {
             AzureHearing::Fast => hearing::fast(&reply, wanted, &transport),
             AzureHearing::Short => hearing::short(&reply, wanted, &transport),
         };
+        let sent = source.clone();
         let mut call = Call::new(TRANSCRIBE, self.id());
         call.timeout = Some(patience(&self.transport, None, &source));
         call.attempts = (!source.can_be_sent_again()).then_some(1);
         call.hidden = Some(options.hints.join("\n"));
         let heard = Box::pin(self.transport.send(call, decode, build)).await;
-        heard.map_err(|error| mended(error, &why, self.id(), config.max_upload_bytes))
+        heard.map_err(|error| mended(error, &why, &sent))
+    }
+
+    /// Whether what is asked can be asked of this interface.
+    fn takes(&self, options: &TranscribeOptions) -> Result<()> {
+        let config = &self.config;
+        if options.hints.is_empty() {
+            return Ok(());
+        }
+        match config.hearing {
+            // Versions are days, and those of previews have a word behind them.
+            AzureHearing::Fast if config.api_version.as_str() >= PHRASES_SINCE => Ok(()),
+            AzureHearing::Fast => Err(Error::unsupported(
+                "this version of fast transcription takes no names and terms: set api_version to 2025-10-15 or later, \
+                 or leave the hints out",
+            )
+            .with_context("api_version", config.api_version.escape_debug())),
+            AzureHearing::Short => Err(Error::unsupported(
+                "short audio takes no names and terms: use fast transcription, or leave the hints out",
+            )),
+        }
+    }
+
+    async fn stored(&self, stored: Stored, deadline: Deadline) -> Result<Source> {
+        let limit = self.config.max_upload_bytes;
+        if stored.length > limit {
+            return Err(too_large(&stored.title(), Some(stored.length), limit));
+        }
+        if self.config.hearing == AzureHearing::Short {
+            short::content_type(&stored.name)?;
+            short::check(&stored, deadline, TRANSCRIBE).await?;
+        }
+        let whole = stored.whole();
+        Ok(Source::Stored(Arc::new(stored), whole))
     }
 
     fn request(&self, source: &Source, options: &TranscribeOptions, why: Why) -> Result<Request> {
@@ -158,15 +200,7 @@ impl Parts {
                 self.transport.post(FAST).query(&[("api-version", &config.api_version)]).multipart(form)
             }
             AzureHearing::Short => {
-                let kind = match mime(source.name()) {
-                    "audio/wav" => "audio/wav; codecs=audio/pcm; samplerate=16000",
-                    "audio/ogg" => "audio/ogg; codecs=opus",
-                    _ => {
-                        return Err(Error::unsupported(
-                            "short audio is WAV (PCM) or Ogg (Opus): convert the recording, or use fast transcription",
-                        ));
-                    }
-                };
+                let kind = short::content_type(source.name())?;
                 let query = [("language", language), ("format", "detailed"), ("wordLevelTimestamps", "true")];
                 let request = self.transport.post(SHORT).query(&query).header("content-type", kind);
                 let request = request.header("accept", "application/json");

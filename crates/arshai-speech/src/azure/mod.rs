@@ -5,6 +5,7 @@
 mod config;
 mod hear;
 mod hearing;
+mod short;
 mod speak;
 mod ssml;
 

@@ -10,35 +10,57 @@ use arshai_core::{
 use super::SpeechConfig;
 use crate::AzureSpeechConfig;
 
-/// What the environment says hears: Azure AI Speech when `AZURE_SPEECH_KEY` is set and no OpenAI-compatible server is
-/// (`OPENAI_API_KEY`, `OPENAI_BASE_URL`, `AZURE_OPENAI_ENDPOINT`, `OPENAI_TRANSCRIPTION_BASE_URL`), else
-/// [`SpeechConfig::from_env`]'s.
+/// Who hears and speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpeechService {
+    /// A server of OpenAI's protocol, or Azure OpenAI: [`SpeechConfig`].
+    OpenAi,
+    /// Azure AI Speech: [`AzureSpeechConfig`].
+    Azure,
+}
+
+impl SpeechService {
+    /// The one that the environment names to hear: Azure AI Speech when `AZURE_SPEECH_KEY` is set and no
+    /// OpenAI-compatible server is (`OPENAI_API_KEY`, `OPENAI_BASE_URL`, `AZURE_OPENAI_ENDPOINT`,
+    /// `OPENAI_TRANSCRIPTION_BASE_URL`).
+    pub fn for_transcription() -> Self {
+        Self::chosen(is_set, "OPENAI_TRANSCRIPTION_BASE_URL")
+    }
+
+    /// The one that it names to speak, likewise (`OPENAI_SPEECH_BASE_URL`).
+    pub fn for_synthesis() -> Self {
+        Self::chosen(is_set, "OPENAI_SPEECH_BASE_URL")
+    }
+
+    fn chosen(is_set: impl Fn(&str) -> bool, own: &str) -> Self {
+        let others = ["OPENAI_API_KEY", "OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT", own];
+        if is_set("AZURE_SPEECH_KEY") && !others.into_iter().any(is_set) { Self::Azure } else { Self::OpenAi }
+    }
+}
+
+/// Opens [`SpeechService::for_transcription`].
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Config`](arshai_core::ErrorKind::Config) naming the variable that is not understood.
 pub fn transcriber_from_env() -> Result<Arc<dyn Transcriber>> {
-    match is_azure_speech(is_set, "OPENAI_TRANSCRIPTION_BASE_URL") {
-        true => Ok(Arc::new(AzureSpeechConfig::from_env()?.transcriber()?)),
-        false => Ok(Arc::new(SpeechConfig::from_env()?.transcriber()?)),
+    match SpeechService::for_transcription() {
+        SpeechService::Azure => Ok(Arc::new(AzureSpeechConfig::from_env()?.transcriber()?)),
+        SpeechService::OpenAi => Ok(Arc::new(SpeechConfig::from_env()?.transcriber()?)),
     }
 }
 
-/// What the environment says speaks, likewise (`OPENAI_SPEECH_BASE_URL`).
+/// Opens [`SpeechService::for_synthesis`].
 ///
 /// # Errors
 ///
 /// As [`transcriber_from_env`].
 pub fn synthesizer_from_env() -> Result<Arc<dyn Synthesizer>> {
-    match is_azure_speech(is_set, "OPENAI_SPEECH_BASE_URL") {
-        true => Ok(Arc::new(AzureSpeechConfig::from_env()?.synthesizer()?)),
-        false => Ok(Arc::new(SpeechConfig::from_env()?.synthesizer()?)),
+    match SpeechService::for_synthesis() {
+        SpeechService::Azure => Ok(Arc::new(AzureSpeechConfig::from_env()?.synthesizer()?)),
+        SpeechService::OpenAi => Ok(Arc::new(SpeechConfig::from_env()?.synthesizer()?)),
     }
-}
-
-fn is_azure_speech(is_set: impl Fn(&str) -> bool, own: &str) -> bool {
-    let others = ["OPENAI_API_KEY", "OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT", own];
-    is_set("AZURE_SPEECH_KEY") && !others.into_iter().any(is_set)
 }
 
 fn is_set(name: &str) -> bool {
@@ -52,7 +74,8 @@ mod tests {
     #[test]
     fn azure_speech_is_used_when_nothing_else_is_named() {
         let own = "OPENAI_SPEECH_BASE_URL";
-        let chosen = |set: &[&str]| is_azure_speech(|name| set.contains(&name), own);
+        let chosen =
+            |set: &[&str]| SpeechService::chosen(|name| set.contains(&name), own) == SpeechService::Azure;
         assert!(chosen(&["AZURE_SPEECH_KEY", "AZURE_SPEECH_REGION"]));
         assert!(!chosen(&[]));
         for other in ["OPENAI_API_KEY", "OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT", own] {

@@ -10,7 +10,7 @@ const SERVERS: &str = "openai, faster-whisper-server, whisper.cpp, whisper-asr-w
 
 impl SpeechConfig {
     /// What [`SpeechConfig::from_env`] reads beside the variables of [`OpenAiConfig::from_env`].
-    pub const VARIABLES: [Variable; 6] = [
+    pub const VARIABLES: [Variable; 8] = [
         Variable::new("OPENAI_TRANSCRIPTION_MODEL", "the model that hears").of("gpt-transcribe", ""),
         Variable::new("OPENAI_TRANSCRIPTION_BASE_URL", "the server that hears")
             .of("OPENAI_BASE_URL", "")
@@ -20,6 +20,10 @@ impl SpeechConfig {
         Variable::new("OPENAI_SPEECH_MODEL", "the model that speaks").of("gpt-4o-mini-tts", ""),
         Variable::new("OPENAI_SPEECH_BASE_URL", "the server that speaks").of("OPENAI_BASE_URL", "").url(),
         Variable::new("OPENAI_SPEECH_VOICE", "the voice that speaks").of("alloy", ""),
+        Variable::new("AZURE_OPENAI_TRANSCRIPTION_DEPLOYMENT", "the Azure deployment that hears")
+            .of("AZURE_OPENAI_DEPLOYMENT", ""),
+        Variable::new("AZURE_OPENAI_SPEECH_DEPLOYMENT", "the Azure deployment that speaks")
+            .of("AZURE_OPENAI_DEPLOYMENT", ""),
     ];
 
     /// The settings of this process's environment; what is not set keeps its default.
@@ -32,9 +36,15 @@ impl SpeechConfig {
     /// | `OPENAI_SPEECH_MODEL` | the model that speaks | `gpt-4o-mini-tts` |
     /// | `OPENAI_SPEECH_BASE_URL` | the server that speaks | likewise |
     /// | `OPENAI_SPEECH_VOICE` | the voice that speaks | `alloy` |
+    /// | `AZURE_OPENAI_TRANSCRIPTION_DEPLOYMENT` | the Azure deployment that hears | `AZURE_OPENAI_DEPLOYMENT` |
+    /// | `AZURE_OPENAI_SPEECH_DEPLOYMENT` | the Azure deployment that speaks | `AZURE_OPENAI_DEPLOYMENT` |
+    ///
+    /// `faster-whisper-server` is the package of that name on PyPI. The project that was once called so is now speaches,
+    /// whose ways are those of `openai`.
     ///
     /// Keys, Azure's resource (`AZURE_OPENAI_ENDPOINT`, …), proxies and the like are those of [`OpenAiConfig::from_env`].
-    /// The times are longer: 300 s for one attempt and 1800 s for an operation, when no longer ones are set. A server
+    /// The times are longer: 300 s for one attempt and for silence in a reply, and 1800 s for an operation, when no longer
+    /// ones are set. A server
     /// that one of these names instead gets the key of `OPENAI_API_KEY` too. For Azure AI Speech see
     /// [`AzureSpeechConfig`](crate::AzureSpeechConfig).
     ///
@@ -54,17 +64,22 @@ impl SpeechConfig {
         let read = |name| {
             variable(name).map(|value: String| value.trim().to_owned()).filter(|value| !value.is_empty())
         };
-        // A base URL of its own takes the place of the general one, and of Azure.
-        let server = |own: Option<String>| -> Result<OpenAiConfig> {
-            let config = OpenAiConfig::from_variables(|name| match (name, &own) {
-                ("OPENAI_BASE_URL", Some(url)) => Some(url.clone()),
+        // A base URL of its own takes the place of the general one, and of Azure; a deployment that of the general one,
+        // which is most often the one that chats.
+        let server = |own: Option<String>, deployment: Option<String>| -> Result<OpenAiConfig> {
+            let config = OpenAiConfig::from_variables(|name| match (name, &own, &deployment) {
+                ("OPENAI_BASE_URL", Some(url), _) => Some(url.clone()),
+                ("AZURE_OPENAI_DEPLOYMENT", _, Some(deployment)) => Some(deployment.clone()),
                 _ => variable(name),
             });
             Ok(patient(config.map_err(|error: Error| error.with_operation("speech.config"))?))
         };
         let mut config = Self {
-            transcription: server(read("OPENAI_TRANSCRIPTION_BASE_URL"))?,
-            synthesis: server(read("OPENAI_SPEECH_BASE_URL"))?,
+            transcription: server(
+                read("OPENAI_TRANSCRIPTION_BASE_URL"),
+                read("AZURE_OPENAI_TRANSCRIPTION_DEPLOYMENT"),
+            )?,
+            synthesis: server(read("OPENAI_SPEECH_BASE_URL"), read("AZURE_OPENAI_SPEECH_DEPLOYMENT"))?,
             ..Self::default()
         };
         if let Some(name) = read("OPENAI_TRANSCRIPTION_SERVER") {
@@ -101,6 +116,8 @@ fn ways(server: &str) -> Result<TranscriberConfig> {
 mod tests {
     use std::collections::HashMap;
 
+    use arshai_openai::Azure;
+
     use super::*;
 
     fn read(variables: &[(&'static str, &str)]) -> Result<SpeechConfig> {
@@ -120,6 +137,31 @@ mod tests {
             (config.transcription.request_timeout.as_secs(), config.synthesis.total_timeout.as_secs()),
             (300, 1800)
         );
+        assert_eq!(config.transcription.idle_timeout.as_secs(), 300);
+    }
+
+    #[test]
+    fn azure_hears_speaks_and_chats_by_three_deployments() {
+        let azure = [
+            ("AZURE_OPENAI_ENDPOINT", "https://x.openai.azure.com"),
+            ("AZURE_OPENAI_API_KEY", "k"),
+            ("AZURE_OPENAI_DEPLOYMENT", "chats"),
+            ("OPENAI_API_VERSION", "2024-10-21"),
+        ];
+        let deployments = |own: &[(&'static str, &str)]| {
+            let config = read(&[azure.as_slice(), own].concat()).unwrap();
+            [config.transcription, config.synthesis].map(|server| match server.azure {
+                Some(Azure::Deployment { deployment, .. }) => deployment,
+                other => panic!("{other:?}"),
+            })
+        };
+        assert_eq!(deployments(&[]), ["chats", "chats"]);
+        let (hears, speaks) = (
+            ("AZURE_OPENAI_TRANSCRIPTION_DEPLOYMENT", "hears"),
+            ("AZURE_OPENAI_SPEECH_DEPLOYMENT", "speaks"),
+        );
+        assert_eq!(deployments(&[hears, speaks]), ["hears", "speaks"]);
+        assert_eq!(deployments(&[speaks]), ["chats", "speaks"]);
     }
 
     #[test]

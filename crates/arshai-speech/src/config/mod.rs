@@ -9,7 +9,7 @@ use std::time::Duration;
 use arshai_core::{Error, ErrorKind, Result};
 use arshai_openai::{OpenAiConfig, Transport};
 
-pub use choice::{synthesizer_from_env, transcriber_from_env};
+pub use choice::{SpeechService, synthesizer_from_env, transcriber_from_env};
 pub(crate) use retiring::warn_of_retirement;
 
 use crate::{OpenAiSynthesizer, OpenAiTranscriber, SynthesizerConfig, TranscriberConfig};
@@ -33,7 +33,8 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(1800);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SpeechConfig {
-    /// The server that hears. Default: OpenAI's, with 300 s for one attempt and 1800 s for an operation.
+    /// The server that hears. Default: OpenAI's, with 300 s for one attempt and between two pieces of a reply, and 1800 s
+    /// for an operation.
     pub transcription: OpenAiConfig,
     /// The model that hears. Default: `gpt-transcribe`.
     pub transcription_model: String,
@@ -123,6 +124,8 @@ impl SpeechConfig {
 /// The same server with the time that sound takes.
 pub(crate) fn patient(mut server: OpenAiConfig) -> OpenAiConfig {
     server.request_timeout = server.request_timeout.max(REQUEST_TIMEOUT);
+    // A server may say that it streams, and then listen to the whole recording before its first word.
+    server.idle_timeout = server.idle_timeout.max(REQUEST_TIMEOUT);
     server.total_timeout = server.total_timeout.max(TOTAL_TIMEOUT);
     server.stream_timeout = server.stream_timeout.max(TOTAL_TIMEOUT);
     server

@@ -7,7 +7,7 @@ use std::{
 };
 
 use arshai_core::{
-    Error, ErrorKind, Result,
+    Effect, Error, ErrorKind, Result,
     speech::{Audio, AudioFormat},
 };
 use bytes::Bytes;
@@ -47,10 +47,12 @@ where
     if format == AudioFormat::Wav {
         return stream::once(Box::pin(wav(spoken))).try_flatten().boxed();
     }
-    let numbered = spoken.enumerate().map(move |(number, part)| match (number, part) {
-        (0, part) => part,
-        (_, part) => part.map(|part| without_tag(part, format)),
-    });
+    let numbered = spoken.map(move |part| part.and_then(|part| in_samples(part, format))).enumerate().map(
+        move |(number, part)| match (number, part) {
+            (0, part) => part,
+            (_, part) => part.map(|part| without_tag(part, format)),
+        },
+    );
     ends_at_an_error(numbered.boxed())
 }
 
@@ -70,6 +72,18 @@ async fn wav(spoken: impl Stream<Item = Result<Bytes>> + Send) -> Result<Sound> 
         _ => stream::empty().boxed(),
     };
     Ok(ends_at_an_error(stream::iter([Ok(header)]).chain(sound).boxed()))
+}
+
+/// Half a sample at the end of a part would make noise of all that follow.
+fn in_samples(part: Bytes, format: AudioFormat) -> Result<Bytes> {
+    if format != AudioFormat::Pcm || part.len() % 2 == 0 {
+        return Ok(part);
+    }
+    Err(Error::new(
+        ErrorKind::Truncated,
+        "a part of the speech ends in the middle of a sample of 16 bits: ask again, or for another format",
+    )
+    .with_effect(Effect::Unknown))
 }
 
 fn ends_at_an_error(sound: Sound) -> Sound {

@@ -9,22 +9,28 @@ use super::{
     join::Sound,
     sound::{self, Beginning},
 };
+use crate::wav::Awaited;
 
 /// A reply that was read whole.
 pub(super) fn decoded(reply: Reply, format: AudioFormat, transport: &Transport) -> Result<Bytes> {
     let kind = reply.headers.get("content-type").and_then(|kind| kind.to_str().ok());
     if !sound::is_said(kind) {
-        return Err(sound::no_sound(kind, &reply.body, transport));
+        return Err(sound::no_sound(kind, &reply.body, |error| transport.reported(error)));
+    }
+    if reply.body.is_empty() {
+        return Err(silent());
     }
     sound::check(&reply.body, format)?;
-    match reply.body.is_empty() {
-        true => Err(silent()),
-        false => Ok(reply.body.into()),
+    let sound = Bytes::from(reply.body);
+    let mut awaited = Awaited::default();
+    if format == AudioFormat::Wav {
+        awaited.take(&sound);
     }
+    awaited.end().map(|()| sound)
 }
 
 /// The body, when it is sound by what the server says.
-pub(super) async fn heard(mut body: Body, transport: &Transport) -> Result<Body> {
+pub(super) async fn heard(mut body: Body) -> Result<Body> {
     const MOST: usize = 64 << 10;
     if sound::is_said(body.content_type()) {
         return Ok(body);
@@ -37,36 +43,62 @@ pub(super) async fn heard(mut body: Body, transport: &Transport) -> Result<Body>
             break;
         }
     }
-    Err(sound::no_sound(kind.as_deref(), &beginning, transport))
+    Err(sound::no_sound(kind.as_deref(), &beginning, |error| body.reported(error)))
 }
 
 /// The sound as it arrives.
 pub(super) fn arriving(body: Body, format: AudioFormat) -> Sound {
-    let start = Some((body, Beginning::default(), false));
-    stream::unfold(start, move |state| async move {
-        let (mut body, mut beginning, mut was_sound) = state?;
-        loop {
-            let taken = match body.chunk().await {
-                Ok(Some(chunk)) => beginning.take(chunk, format),
-                Ok(None) => match beginning.rest() {
-                    Some(rest) => return Some((Ok(rest), Some((body, beginning, true)))),
-                    None if was_sound => return None,
-                    None => Err(silent()),
-                },
-                Err(error) => Err(error),
-            };
-            match taken {
-                Ok(Some(sound)) if sound.is_empty() => {}
-                Ok(Some(sound)) => {
-                    was_sound = true;
-                    return Some((Ok(sound), Some((body, beginning, was_sound))));
-                }
-                Ok(None) => {}
-                Err(error) => return Some((Err(error), None)),
-            }
+    let arrival = Arrival {
+        body,
+        format,
+        beginning: Beginning::default(),
+        awaited: Awaited::default(),
+        was_sound: false,
+    };
+    stream::unfold(Some(arrival), |arrival| async move {
+        let mut arrival = arrival?;
+        match arrival.next().await {
+            Ok(Some(sound)) => Some((Ok(sound), Some(arrival))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
         }
     })
     .boxed()
+}
+
+struct Arrival {
+    body: Body,
+    format: AudioFormat,
+    beginning: Beginning,
+    awaited: Awaited,
+    was_sound: bool,
+}
+
+impl Arrival {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let Some(chunk) = self.body.chunk().await? else { return self.end() };
+            if let Some(sound) = self.beginning.take(chunk, self.format)?.filter(|sound| !sound.is_empty()) {
+                return Ok(Some(self.told(sound)));
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<Option<Bytes>> {
+        match self.beginning.rest(self.format)? {
+            Some(rest) => Ok(Some(self.told(rest))),
+            None if self.was_sound => self.awaited.end().map(|()| None),
+            None => Err(silent()),
+        }
+    }
+
+    fn told(&mut self, sound: Bytes) -> Bytes {
+        self.was_sound = true;
+        if self.format == AudioFormat::Wav {
+            self.awaited.take(&sound);
+        }
+        sound
+    }
 }
 
 fn silent() -> Error {

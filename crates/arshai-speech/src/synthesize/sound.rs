@@ -1,12 +1,13 @@
 //! Whether what arrived is sound, and of the format that was asked for.
 
 use arshai_core::{Effect, Error, ErrorKind, Result, speech::AudioFormat};
-use arshai_openai::Transport;
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
 /// So many bytes tell every format.
-pub(crate) const TELLING: usize = 4;
+const TELLING: usize = 4;
+/// So many are kept back at most: blanks before a text may go on for ever.
+const MOST_BLANKS: usize = 1024;
 
 /// Whether the server says that it sends sound, or says nothing.
 pub(crate) fn is_said(content_type: Option<&str>) -> bool {
@@ -18,13 +19,17 @@ pub(crate) fn is_said(content_type: Option<&str>) -> bool {
 }
 
 /// What was sent instead of sound: an error as JSON, a page of a proxy.
-pub(crate) fn no_sound(content_type: Option<&str>, beginning: &[u8], transport: &Transport) -> Error {
+pub(crate) fn no_sound(
+    content_type: Option<&str>,
+    beginning: &[u8],
+    reported: impl Fn(&Value) -> Error,
+) -> Error {
     if let Ok(value) = serde_json::from_slice::<Value>(beginning) {
         if ["error", "detail", "message"]
             .iter()
             .any(|name| value.get(name).is_some_and(|said| !said.is_null()))
         {
-            return transport.reported(&value);
+            return reported(&value);
         }
     }
     let kind: String = content_type.unwrap_or("none").chars().filter(|c| !c.is_control()).take(100).collect();
@@ -41,7 +46,7 @@ pub(crate) fn no_sound(content_type: Option<&str>, beginning: &[u8], transport: 
 /// [`ErrorKind::Protocol`] when the beginning of the sound is that of another format, or of a text.
 pub(crate) fn check(beginning: &[u8], wanted: AudioFormat) -> Result<()> {
     // Samples may look like anything.
-    if wanted == AudioFormat::Pcm || beginning.len() < TELLING {
+    if wanted == AudioFormat::Pcm {
         return Ok(());
     }
     let found = match beginning {
@@ -52,7 +57,9 @@ pub(crate) fn check(beginning: &[u8], wanted: AudioFormat) -> Result<()> {
         // Both begin with eleven ones; in AAC the layer, the next but two, is 0.
         [0xff, second, ..] if second & 0xf6 == 0xf0 => "aac",
         [0xff, second, ..] if second & 0xe0 == 0xe0 => "mp3",
-        [b'<' | b'{', ..] => "text",
+        _ if matches!(said(beginning), [b'<' | b'{' | b'[', ..]) => "text",
+        // MP3 and AAC may begin with almost anything; these begin with their names.
+        _ if matches!(wanted, AudioFormat::Wav | AudioFormat::Opus | AudioFormat::Flac) => "unknown",
         _ => return Ok(()),
     };
     if found == wanted.name() {
@@ -65,6 +72,11 @@ pub(crate) fn check(beginning: &[u8], wanted: AudioFormat) -> Result<()> {
     .with_effect(Effect::Unknown)
     .with_context("asked", wanted)
     .with_context("sent", found))
+}
+
+/// A text without the mark and the blanks that may stand before it.
+fn said(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start()
 }
 
 /// The sound of a later part without the tag that only the beginning of a file may have.
@@ -101,7 +113,7 @@ impl Beginning {
             return Ok(Some(chunk));
         }
         self.bytes.extend_from_slice(&chunk);
-        if self.bytes.len() < TELLING {
+        if said(&self.bytes).len() < TELLING && self.bytes.len() < MOST_BLANKS {
             return Ok(None);
         }
         check(&self.bytes, wanted)?;
@@ -109,10 +121,17 @@ impl Beginning {
         Ok(Some(std::mem::take(&mut self.bytes).freeze()))
     }
 
-    /// What is left of a sound too short to tell.
-    pub(crate) fn rest(&mut self) -> Option<Bytes> {
+    /// What is left of a sound that ended before it told its format.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`].
+    pub(crate) fn rest(&mut self, wanted: AudioFormat) -> Result<Option<Bytes>> {
         let rest = std::mem::take(&mut self.bytes).freeze();
-        (!rest.is_empty()).then_some(rest)
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        check(&rest, wanted).map(|()| Some(rest))
     }
 }
 
@@ -149,7 +168,33 @@ mod tests {
         }
         let all = beginning.take(Bytes::from_static(b"F1"), AudioFormat::Wav).unwrap();
         assert_eq!(all.as_deref(), Some(b"RIFF1".as_slice()));
-        assert_eq!(beginning.rest(), None);
+        assert_eq!(beginning.rest(AudioFormat::Wav).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_sound_does_not_pass_for_some_behind_blanks_or_because_it_is_short() {
+        for text in
+            ["<html>", "\u{feff}<html>", "\r\n  \t {\"error\": 1}", "\n[1]", "\u{feff}\n\n\n\n\n\n<p>"]
+        {
+            for format in [AudioFormat::Wav, AudioFormat::Mp3, AudioFormat::Aac, AudioFormat::Flac] {
+                assert_eq!(check(text.as_bytes(), format).unwrap_err().kind(), ErrorKind::Protocol, "{text}");
+                let mut beginning = Beginning::default();
+                let mut crumbs = text.bytes().map(|byte| beginning.take(Bytes::from(vec![byte]), format));
+                let taken = crumbs.find_map(Result::err);
+                assert!(taken.is_some() || beginning.rest(format).is_err(), "{text} as {format}");
+            }
+        }
+        for (sound, format) in
+            [("not a wav file", AudioFormat::Wav), ("x", AudioFormat::Wav), ("RIF", AudioFormat::Flac)]
+        {
+            let error = check(sound.as_bytes(), format).unwrap_err();
+            assert!(error.to_string().contains("unknown"), "{error}");
+            let mut beginning = Beginning::default();
+            let taken = beginning.take(Bytes::from(sound), format);
+            assert!(taken.is_err() || beginning.rest(format).is_err(), "{sound}");
+        }
+        let mut blanks = Beginning::default();
+        assert!(blanks.take(Bytes::from(vec![b' '; 2_000]), AudioFormat::Mp3).unwrap().is_some());
     }
 
     #[test]

@@ -52,23 +52,27 @@ impl<S: Service> Speaker<S> {
     pub(crate) async fn stream(self: &Arc<Self>, text: &str, options: &SpeakOptions) -> Result<SpeechStream> {
         let deadline = Deadline::current_or(self.service.transport().config().stream_timeout);
         let pass = self.gate.enter(STREAM, deadline).await?;
-        let span = self.span(options);
+        let span = self.span(text, options);
         let opening = Box::pin(deadline.scope(self.open(text, options, deadline, &span)));
         let opened = opening.instrument(span.clone()).await.map_err(|error| error.with_operation(STREAM));
         let sound = opened.inspect_err(|error| span::failed(&span, error))?;
-        let watched = sound.map(move |block| {
-            // It counts as under way until it is dropped.
-            let _under_way = &pass;
-            block
-                .map_err(|error| error.with_operation(STREAM))
-                .inspect_err(|error| span::failed(&span, error))
+        // It counts as under way until its end, or until it is dropped.
+        let watched = stream::unfold(Some((sound, pass, span)), |under_way| async move {
+            let (mut sound, pass, span) = under_way?;
+            match sound.next().await? {
+                Ok(block) => Some((Ok(block), Some((sound, pass, span)))),
+                Err(error) => {
+                    span::failed(&span, &error);
+                    Some((Err(error.with_operation(STREAM)), None))
+                }
+            }
         });
-        Ok(SpeechStream::new(options.format, watched))
+        Ok(SpeechStream::new(options.format, watched.fuse()))
     }
 
     pub(crate) async fn synthesize(self: &Arc<Self>, text: &str, options: &SpeakOptions) -> Result<Speech> {
         let (_pass, deadline) = self.enter(SPEAK).await?;
-        let span = self.span(options);
+        let span = self.span(text, options);
         let speaking = Box::pin(deadline.scope(self.speak(text, options, deadline, &span)));
         let spoken = speaking.instrument(span.clone()).await.map_err(|error| error.with_operation(SPEAK));
         spoken.inspect_err(|error| span::failed(&span, error))
@@ -104,7 +108,7 @@ impl<S: Service> Speaker<S> {
         let transport = self.service.transport();
         let call = self.service.call(STREAM, text, options);
         let body = Box::pin(transport.send_open(call, self.build(text.clone(), options.clone()))).await?;
-        let body = reply::heard(body, transport).await?;
+        let body = reply::heard(body).await?;
         Ok(reply::arriving(body, options.format))
     }
 
@@ -190,8 +194,13 @@ impl<S: Service> Speaker<S> {
         move || std::future::ready(this.service.request(&text, &options))
     }
 
-    fn span(&self, options: &SpeakOptions) -> Span {
+    fn span(&self, text: &str, options: &SpeakOptions) -> Span {
         let service = &self.service;
-        span::call("speak", "speech", service.provider(), service.transport(), service.model(options))
+        let span =
+            span::call("speak", "speech", service.provider(), service.transport(), service.model(options));
+        if service.transport().config().capture_content {
+            span.record("gen_ai.input.messages", text);
+        }
+        span
     }
 }

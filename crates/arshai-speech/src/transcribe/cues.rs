@@ -39,10 +39,13 @@ pub(super) fn read(text: &str) -> Option<Transcript> {
 /// `01:02:03,456`, `02:03.456`.
 fn clock(text: &str) -> Option<Duration> {
     let (whole, millis) = text.split_once([',', '.'])?;
-    let mut seconds = 0_u64;
-    for part in whole.split(':') {
-        seconds = seconds.checked_mul(60)?.checked_add(part.parse().ok()?)?;
-    }
+    let parts: Vec<u64> = whole.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let (hours, minutes, seconds) = match parts.as_slice() {
+        [hours, minutes @ ..=59, seconds @ ..=59] => (*hours, *minutes, *seconds),
+        [minutes @ ..=59, seconds @ ..=59] => (0, *minutes, *seconds),
+        _ => return None,
+    };
+    let seconds = hours.checked_mul(3600)?.checked_add(minutes * 60 + seconds)?;
     let millis: u64 = millis.parse().ok().filter(|_| millis.len() == 3)?;
     Some(Duration::from_millis(seconds.checked_mul(1000)?.checked_add(millis)?))
 }
@@ -79,7 +82,16 @@ mod tests {
 
     #[test]
     fn a_text_with_an_arrow_is_a_text() {
-        for text in ["a --> b", "Hello.\n\nGo --> there", "", "99:00 --> x"] {
+        for text in [
+            "a --> b",
+            "Hello.\n\nGo --> there",
+            "",
+            "99:00 --> x",
+            "1:2:3:4,000 --> 1:2:3:5,000",
+            "00:75,000 --> 00:80,000\nx",
+            "5,000 --> 6,000\nx",
+            "0:75:00,000 --> 0:76:00,000\nx",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
         assert_eq!(read("WEBVTT").unwrap(), Transcript::default());

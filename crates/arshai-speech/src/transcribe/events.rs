@@ -136,11 +136,14 @@ impl Reader {
             self.done();
             return Ok(());
         }
-        let Ok(value) = serde_json::from_str::<Value>(data) else {
-            // A server that was asked for text streams text.
-            self.kind = Kind::Stretches;
-            self.text(data);
-            return Ok(());
+        let value = match serde_json::from_str::<Value>(data) {
+            Ok(value @ (Value::Object(_) | Value::String(_))) => value,
+            // A server that was asked for text streams text, and a number is what somebody said.
+            _ => {
+                self.kind = Kind::Stretches;
+                self.text(data);
+                return Ok(());
+            }
         };
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         match value.get("type").and_then(Value::as_str) {
@@ -162,10 +165,19 @@ impl Reader {
                 }
                 self.whole.text = if said.text.is_empty() { told } else { said.text };
                 self.whole.language = said.language;
+                self.whole.duration = said.duration;
                 self.whole.words = said.words;
+                if self.whole.segments.is_empty() {
+                    said.segments.into_iter().for_each(|segment| self.already_said(segment));
+                }
                 self.done();
             }
-            Some("error") => return Err(self.transport.reported(&value)),
+            Some("error") => {
+                let body = self.body.as_ref();
+                return Err(
+                    body.map_or_else(|| self.transport.reported(&value), |body| body.reported(&value))
+                );
+            }
             // Of a later version of the protocol.
             Some(kind) if kind.starts_with("transcript.") => {}
             _ => {
@@ -174,10 +186,7 @@ impl Reader {
                 self.text(&stretch.text);
                 self.whole.language = self.whole.language.take().or(stretch.language);
                 self.whole.words.extend(stretch.words);
-                for segment in stretch.segments {
-                    self.whole.segments.push(segment.clone());
-                    self.ready.push_back(TranscriptEvent::Segment(segment));
-                }
+                stretch.segments.into_iter().for_each(|segment| self.already_said(segment));
             }
         }
         Ok(())
@@ -208,6 +217,12 @@ impl Reader {
             self.text(&segment.text);
         }
         self.told = 0;
+        self.whole.segments.push(segment.clone());
+        self.ready.push_back(TranscriptEvent::Segment(segment));
+    }
+
+    /// A segment whose words were told already.
+    fn already_said(&mut self, segment: Segment) {
         self.whole.segments.push(segment.clone());
         self.ready.push_back(TranscriptEvent::Segment(segment));
     }

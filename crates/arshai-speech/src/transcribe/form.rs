@@ -1,7 +1,5 @@
 //! The form that is sent.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use arshai_core::{
     Error, Result,
     speech::{Timestamps, TranscribeOptions},
@@ -9,7 +7,11 @@ use arshai_core::{
 use arshai_openai::Transport;
 use reqwest::{Request, multipart::Form};
 
-use super::{Parts, config::Hints};
+use super::{
+    Parts,
+    config::{Hints, TranscriberConfig},
+    quirks::Lessons,
+};
 use crate::audio::{Source, Why};
 
 /// The fields beside the recording; they are the same for every part of it.
@@ -70,63 +72,57 @@ pub(super) struct Shape {
     pub(super) streamed: bool,
 }
 
-/// What this server turned out not to give.
-#[derive(Debug, Default)]
-pub(super) struct Quirks {
-    timed: AtomicUsize,
-    plain: AtomicUsize,
-    no_granularities: AtomicUsize,
-}
-
 /// From the most that a server can tell to the least that is of use; the last is whatever the server gives by itself.
 const TIMED: [Option<&str>; 3] = [Some("verbose_json"), Some("json"), None];
 const PLAIN: [Option<&str>; 2] = [Some("json"), None];
 
 impl Shape {
-    pub(super) fn new(parts: &Parts, wanted: Timestamps, streamed: bool) -> Self {
-        let quirks = &parts.quirks;
-        let format = match (&parts.config.response_format, wanted) {
+    pub(super) fn new(
+        config: &TranscriberConfig,
+        lessons: Lessons,
+        wanted: Timestamps,
+        streamed: bool,
+    ) -> Self {
+        let format = match (&config.response_format, wanted) {
             (Some(format), _) => Some(format.as_str()),
-            (None, Timestamps::None) => quirks.get(&quirks.plain, &PLAIN),
-            (None, _) => quirks.get(&quirks.timed, &TIMED),
+            (None, Timestamps::None) => PLAIN.get(lessons.plain).copied().flatten(),
+            (None, _) => TIMED.get(lessons.timed).copied().flatten(),
         };
         let granularities: &[&str] = match wanted {
             Timestamps::None => &[],
-            _ if format != Some("verbose_json") || quirks.no_granularities.load(Ordering::Relaxed) > 0 => &[],
+            _ if format != Some("verbose_json") || lessons.no_granularities => &[],
             Timestamps::Segments => &["segment"],
             _ => &["segment", "word"],
         };
+        let streamed = streamed && !lessons.no_stream;
         Self { format: format.map(str::to_owned), granularities, streamed }
     }
 
-    /// Whether the server refused this shape, and another is to be tried, now and from then on.
-    pub(super) fn is_refused(&self, error: &Error, parts: &Parts, wanted: Timestamps) -> bool {
-        let quirks = &parts.quirks;
+    /// What is to be asked for when the server refused this shape; `None` when it refused something else.
+    pub(super) fn lesson(
+        &self,
+        error: &Error,
+        config: &TranscriberConfig,
+        lessons: Lessons,
+        wanted: Timestamps,
+    ) -> Option<Lessons> {
         if !self.granularities.is_empty() && Transport::is_about(error, "timestamp_granularities") {
-            quirks.no_granularities.store(1, Ordering::Relaxed);
-            return true;
+            return Some(Lessons { no_granularities: true, ..lessons });
         }
-        if parts.config.response_format.is_some() || !Transport::is_about(error, "response_format") {
-            return false;
+        if config.response_format.is_none() && Transport::is_about(error, "response_format") {
+            let (tried, most) = match wanted {
+                Timestamps::None => (lessons.plain, PLAIN.len()),
+                _ => (lessons.timed, TIMED.len()),
+            };
+            let next = tried + 1;
+            return match wanted {
+                _ if next >= most => None,
+                Timestamps::None => Some(Lessons { plain: next, ..lessons }),
+                _ => Some(Lessons { timed: next, ..lessons }),
+            };
         }
-        let (at, all): (_, &[Option<&str>]) = match wanted {
-            Timestamps::None => (&quirks.plain, &PLAIN),
-            _ => (&quirks.timed, &TIMED),
-        };
-        let tried = all.iter().position(|format| *format == self.format.as_deref());
-        match tried.map(|tried| tried + 1).filter(|next| *next < all.len()) {
-            Some(next) => {
-                at.fetch_max(next, Ordering::Relaxed);
-                true
-            }
-            None => false,
-        }
-    }
-}
-
-impl Quirks {
-    fn get<'a>(&self, at: &AtomicUsize, all: &[Option<&'a str>]) -> Option<&'a str> {
-        all.get(at.load(Ordering::Relaxed)).copied().flatten()
+        (self.streamed && Transport::is_about(error, "stream"))
+            .then_some(Lessons { no_stream: true, ..lessons })
     }
 }
 

@@ -5,13 +5,14 @@ mod cues;
 mod events;
 mod form;
 mod parts;
+mod quirks;
 mod reply;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use arshai_core::{
     Deadline, Error, ErrorKind, Result,
-    speech::{Audio, TranscribeOptions, Transcriber, Transcript, TranscriptStream},
+    speech::{Audio, Timestamps, TranscribeOptions, Transcriber, Transcript, TranscriptStream},
 };
 use arshai_openai::{Body, Call, Gate, Transport};
 use async_trait::async_trait;
@@ -20,11 +21,12 @@ use tracing::Instrument as _;
 pub use config::{Hints, Split, TranscriberConfig};
 
 use crate::{
-    audio::{Recording, Rules, Source, Why, spool, too_large},
+    audio::{Recording, Rules, Source, Why, found_too_large, spool},
     config::{bad, warn_of_retirement},
     span,
 };
-use form::{Fields, Quirks, Shape};
+use form::{Fields, Shape};
+use quirks::{Lessons, Quirks};
 
 const TRANSCRIBE: &str = "speech.transcribe";
 const STREAM: &str = "speech.transcribe.stream";
@@ -41,7 +43,7 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 100_000;
 /// cut where it is quiet, and the times of the parts are counted from the beginning of the whole.
 ///
 /// A server is asked for what gives the times that are wanted (`verbose_json`); one that refuses is asked for less, and
-/// remembered. Replies are understood in any of the shapes that servers use, text and subtitles among them.
+/// what it then took is remembered for ten minutes. Replies are understood in any of the shapes that servers use, text and subtitles among them.
 ///
 /// # Cancel safety
 ///
@@ -135,7 +137,7 @@ impl Transcriber for OpenAiTranscriber {
         let outcome =
             hearing.instrument(span.clone()).await.map_err(|error| error.with_operation(TRANSCRIBE));
         match &outcome {
-            Ok(transcript) => parts.told(&span, transcript),
+            Ok(transcript) => span::told(&span, &parts.transport, transcript),
             Err(error) => span::failed(&span, error),
         }
         outcome
@@ -191,8 +193,7 @@ impl Parts {
         let stored = match Recording::open(audio, rules).await? {
             Recording::Stored(stored) => stored,
             Recording::Once(once) if config.spool => {
-                let limit = parts::longest_recording(config, &once.name);
-                spool(once, limit, deadline, operation).await?
+                spool(once, parts::limits(config), deadline, operation).await?
             }
             Recording::Once(once) => return Ok(parts::Heard::Whole(Source::Once(Arc::new(once)))),
         };
@@ -208,17 +209,21 @@ impl Parts {
         options: &TranscribeOptions,
     ) -> Result<Transcript> {
         let wanted = options.timestamps;
+        let (known, mut lessons) = self.quirks.lessons();
         loop {
-            let shape = Shape::new(self, wanted, false);
+            let shape = Shape::new(&self.config, lessons, wanted, false);
             let why = Why::default();
             let transport = self.transport.clone();
             let decode = move |reply| reply::decode(&reply, &transport);
             let build = self.build(source, fields, &shape, &why);
             let call = self.call(operation, source, fields);
             let sent = Box::pin(self.transport.send(call, decode, build)).await;
-            match sent.map_err(|error| self.mended(error, &why)) {
-                Err(error) if shape.is_refused(&error, self, wanted) && source.can_be_sent_again() => {}
-                outcome => return outcome,
+            match sent {
+                Ok(transcript) => {
+                    self.quirks.learn(known, lessons);
+                    return Ok(transcript);
+                }
+                Err(error) => lessons = self.lesson(error, &why, source, &shape, lessons, wanted)?,
             }
         }
     }
@@ -231,15 +236,41 @@ impl Parts {
         options: &TranscribeOptions,
     ) -> Result<Body> {
         let wanted = options.timestamps;
+        let (known, mut lessons) = self.quirks.lessons();
         loop {
-            let shape = Shape::new(self, wanted, true);
+            let shape = Shape::new(&self.config, lessons, wanted, true);
             let why = Why::default();
             let build = self.build(source, fields, &shape, &why);
             let sent = Box::pin(self.transport.send_open(self.call(STREAM, source, fields), build)).await;
-            match sent.map_err(|error| self.mended(error, &why)) {
-                Err(error) if shape.is_refused(&error, self, wanted) && source.can_be_sent_again() => {}
-                outcome => return outcome,
+            match sent {
+                Ok(body) => {
+                    self.quirks.learn(known, lessons);
+                    return Ok(body);
+                }
+                Err(error) => lessons = self.lesson(error, &why, source, &shape, lessons, wanted)?,
             }
+        }
+    }
+
+    /// What a refusal teaches for another try; the error when it teaches nothing, or the recording is gone.
+    fn lesson(
+        &self,
+        error: Error,
+        why: &Why,
+        source: &Source,
+        shape: &Shape,
+        lessons: Lessons,
+        wanted: Timestamps,
+    ) -> Result<Lessons> {
+        let error = mended(error, why, source);
+        match shape.lesson(&error, &self.config, lessons, wanted) {
+            Some(lessons) if source.can_be_sent_again() => Ok(lessons),
+            // The next recording is not to suffer the same; nobody knows better before it.
+            Some(lessons) => {
+                self.quirks.suspect(lessons);
+                Err(error)
+            }
+            None => Err(error),
         }
     }
 
@@ -270,19 +301,9 @@ impl Parts {
         call
     }
 
-    fn mended(&self, error: Error, why: &Why) -> Error {
-        mended(error, why, &self.model, self.config.max_upload_bytes)
-    }
-
     fn span(&self) -> tracing::Span {
         let provider = span::provider(&self.transport);
         span::call("transcribe", "text", provider, &self.transport, &self.model)
-    }
-
-    fn told(&self, span: &tracing::Span, transcript: &Transcript) {
-        if self.transport.config().capture_content {
-            span.record("gen_ai.output.messages", transcript.text.as_str());
-        }
     }
 }
 
@@ -299,7 +320,7 @@ pub(crate) fn patience(transport: &Transport, configured: Option<Duration>, sour
 }
 
 /// The error of the recording rather than the one it caused, and words that fit.
-pub(crate) fn mended(error: Error, why: &Why, model: &str, limit: u64) -> Error {
+pub(crate) fn mended(error: Error, why: &Why, source: &Source) -> Error {
     if let Some(why) = why.take() {
         return why.with_attempts(error.attempts());
     }
@@ -307,8 +328,7 @@ pub(crate) fn mended(error: Error, why: &Why, model: &str, limit: u64) -> Error 
     if error.kind() != ErrorKind::InvalidInput || status.as_deref() != Some("413") {
         return error;
     }
-    let attempts = error.attempts();
-    too_large(model, None, limit).with_context("status", "413").with_attempts(attempts).with_source(error)
+    found_too_large(source, error)
 }
 
 impl fmt::Debug for OpenAiTranscriber {

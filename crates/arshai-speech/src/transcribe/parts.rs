@@ -6,7 +6,7 @@ use arshai_core::{
     Deadline, Effect, Error, ErrorKind, Result,
     speech::{Segment, TranscribeOptions, Transcript, TranscriptEvent, TranscriptStream, Word},
 };
-use arshai_openai::Pass;
+use arshai_openai::{Pass, Transport};
 use futures_core::Stream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tracing::{Instrument as _, Span};
@@ -18,7 +18,7 @@ use super::{
     form::Fields,
 };
 use crate::{
-    audio::{Clip, Source, Stored, too_large},
+    audio::{Clip, Limits, Source, Stored, too_large},
     span,
     wav::{self, Wav},
 };
@@ -40,12 +40,10 @@ pub(super) struct Part {
     length: Duration,
 }
 
-/// The largest recording that is of use.
-pub(super) fn longest_recording(config: &TranscriberConfig, name: &str) -> u64 {
-    match config.split {
-        Some(split) if is_wav(name) => split.max_recording_bytes.max(config.max_upload_bytes),
-        _ => config.max_upload_bytes,
-    }
+/// The largest recordings that are of use.
+pub(super) fn limits(config: &TranscriberConfig) -> Limits {
+    let any = config.max_upload_bytes;
+    Limits { any, wav: config.split.map_or(any, |split| split.max_recording_bytes.max(any)) }
 }
 
 fn is_wav(name: &str) -> bool {
@@ -60,17 +58,16 @@ pub(super) async fn cut(
     operation: &'static str,
 ) -> Result<Heard> {
     let limit = config.max_upload_bytes;
-    let too_large = || too_large(&stored.title(), Some(stored.length), limit);
-    let split = config.split.filter(|_| is_wav(&stored.name));
+    let too_large = |limit| too_large(&stored.title(), Some(stored.length), limit);
+    // What is too large is looked at whatever it is called.
+    let split = config.split.filter(|_| is_wav(&stored.name) || stored.length > limit);
     let Some(split) = split else {
         return match stored.length > limit {
-            true => Err(too_large()),
+            true => Err(too_large(limit)),
             false => Ok(Heard::Whole(Source::Stored(Arc::clone(&stored), stored.whole()))),
         };
     };
-    if stored.length > split.max_recording_bytes.max(limit) {
-        return Err(too_large());
-    }
+    let most = limits(config).wav;
     let looked_at = Arc::clone(&stored);
     let look = async {
         let look = tokio::task::spawn_blocking(move || look(&looked_at, split, limit));
@@ -82,6 +79,7 @@ pub(super) async fn cut(
     };
     let parts = deadline.run(operation, Effect::NotApplied, look).await?;
     match parts {
+        Some(_) if stored.length > most => Err(too_large(most)),
         Some(parts) => {
             Span::current().record("arshai.speech.parts", parts.len());
             let parts = parts.into_iter().map(|(clip, start, length)| Part {
@@ -91,7 +89,7 @@ pub(super) async fn cut(
             });
             Ok(Heard::Parts(parts.collect()))
         }
-        None if stored.length > limit => Err(too_large()),
+        None if stored.length > limit => Err(too_large(limit)),
         None => Ok(Heard::Whole(Source::Stored(Arc::clone(&stored), stored.whole()))),
     }
 }
@@ -163,25 +161,36 @@ pub(super) async fn open(
             in_order(Arc::clone(shared), parts, fields, options.clone(), deadline, span.clone())
         }
     };
-    Ok(Opened { events, span })
+    Ok(Opened { events, span, transport: shared.transport.clone() })
 }
 
 /// A stream that began well.
 pub(super) struct Opened {
     events: Events,
     span: Span,
+    transport: Transport,
 }
 
 impl Opened {
-    /// The stream, which counts as under way until it is dropped.
+    /// The stream, which counts as under way until its end, or until it is dropped.
     pub(super) fn holding(self, pass: Pass) -> TranscriptStream {
-        let Self { events, span } = self;
-        Box::pin(events.inspect(move |event| {
-            let _under_way = &pass;
-            if let Err(error) = event {
-                span::failed(&span, error);
-            }
-        }))
+        let under_way = stream::unfold(Some((self, pass)), |under_way| async move {
+            let (mut opened, pass) = under_way?;
+            let event = opened.events.next().await?;
+            let is_last = match &event {
+                Ok(TranscriptEvent::Done(transcript)) => {
+                    span::told(&opened.span, &opened.transport, transcript);
+                    true
+                }
+                Ok(_) => false,
+                Err(error) => {
+                    span::failed(&opened.span, error);
+                    true
+                }
+            };
+            Some((event, (!is_last).then_some((opened, pass))))
+        });
+        under_way.fuse().boxed()
     }
 }
 
@@ -231,8 +240,9 @@ fn in_order(
 /// Puts a part behind those before it. A model tells times past the end of what it heard; they must not pass those of
 /// the next part.
 fn add(whole: &mut Transcript, part: &Part, heard: Transcript) {
-    let end = part.start + part.length;
-    let place = |time: Duration| (part.start + time).min(end);
+    let end = part.start.saturating_add(part.length);
+    // A model may tell any time.
+    let place = |time: Duration| part.start.saturating_add(time).min(end);
     if !heard.text.is_empty() {
         if !whole.text.is_empty() {
             whole.text.push(' ');
@@ -278,7 +288,7 @@ mod tests {
                 text: "Hello.".to_owned(),
                 speaker: None,
             };
-            heard.segments = vec![segment(1, 4), segment(9, 30)];
+            heard.segments = vec![segment(1, 4), segment(9, u64::MAX)];
             heard.words = vec![Word { start: seconds(2), end: seconds(12), text: "Hello.".to_owned() }];
             let source = Source::Stored(Arc::clone(&stored), stored.whole());
             add(&mut whole, &Part { source, start: seconds(start), length: seconds(10) }, heard);

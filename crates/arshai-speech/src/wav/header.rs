@@ -4,6 +4,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 /// A `fmt ` chunk is 16, 18 or 40 bytes; longer ones are of formats that are not ours.
 const LONGEST_FORMAT: u32 = 1024;
+/// A file with more chunks before its sound is none of ours: a walk over empty ones has no end to speak of.
+const MOST_CHUNKS: usize = 1_000;
+/// From this size on it is what writers say that do not know it yet: 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF.
+const UNKNOWN: u64 = 0x7fff_0000;
 const PCM: u16 = 1;
 const FLOAT: u16 = 3;
 const EXTENSIBLE: u16 = 0xfffe;
@@ -14,13 +18,15 @@ pub(crate) struct Wav {
     /// The `fmt ` chunk as it is.
     format: Vec<u8>,
     pub(crate) rate: u32,
-    channels: u16,
+    pub(crate) channels: u16,
     /// Bytes of one sample of all channels.
     pub(crate) frame: u16,
     pub(crate) samples: Samples,
     /// Where the sound begins, and how long it is.
     pub(crate) from: u64,
     pub(crate) length: u64,
+    /// How much less that is than the header says.
+    pub(crate) missing: u64,
 }
 
 /// How samples are written.
@@ -60,8 +66,9 @@ impl Samples {
 impl Wav {
     /// Reads a header; `None` when it is none, or of samples that are not known.
     ///
-    /// The length said by a header that was written before its end was known (0, 0xFFFFFFFF) is not believed.
-    pub(crate) fn read(file: &mut (impl Read + Seek)) -> io::Result<Option<Self>> {
+    /// The length said by a header that was written before its end was known (0, 0xFFFFFFFF) is not believed. Of a file
+    /// that is shorter than its header says, what is there is taken, and what is missing told.
+    pub(crate) fn read(file: &mut (impl Read + Seek + ?Sized)) -> io::Result<Option<Self>> {
         let end = file.seek(SeekFrom::End(0))?;
         file.rewind()?;
         let mut riff = [0; 12];
@@ -73,7 +80,7 @@ impl Wav {
             return Ok(None);
         }
         let mut format = None;
-        loop {
+        for _ in 0..MOST_CHUNKS {
             let mut chunk = [0; 8];
             match file.read_exact(&mut chunk) {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -94,17 +101,20 @@ impl Wav {
                 b"data" => {
                     let from = file.stream_position()?;
                     let there = end.saturating_sub(from);
-                    let length = match u64::from(size) {
-                        0 | 0xffff_ffff => there,
-                        said => said.min(there),
+                    let (length, missing) = match u64::from(size) {
+                        0 | 0xffff_ffff => (there, 0),
+                        said @ UNKNOWN.. => (said.min(there), 0),
+                        said => (said.min(there), said.saturating_sub(there)),
                     };
-                    return Ok(format.and_then(|format| Self::of(format, from, length)));
+                    let wav = format.and_then(|format| Self::of(format, from, length));
+                    return Ok(wav.map(|wav| Self { missing, ..wav }));
                 }
                 _ => {
                     file.seek(SeekFrom::Current(i64::from(size) + i64::from(size % 2)))?;
                 }
             }
         }
+        Ok(None)
     }
 
     fn of(format: Vec<u8>, from: u64, length: u64) -> Option<Self> {
@@ -127,7 +137,7 @@ impl Wav {
         let is_sane =
             channels > 0 && rate > 0 && usize::from(frame) == samples.bytes() * usize::from(channels);
         let length = length - length.checked_rem(u64::from(frame))?;
-        is_sane.then_some(Self { format, rate, channels, frame, samples, from, length })
+        is_sane.then_some(Self { format, rate, channels, frame, samples, from, length, missing: 0 })
     }
 
     pub(crate) fn bytes_per_second(&self) -> u64 {
@@ -219,6 +229,36 @@ pub(super) mod tests {
         let mut compressed = plain.clone();
         compressed[20] = 2;
         assert_eq!(Wav::read(&mut Cursor::new(&compressed)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_shorter_than_its_header_says_is_told_unless_the_size_was_not_known() {
+        for (said, missing) in [(0, 0), (100, 0), (200, 0), (300, 100), (0x7fff_f000, 0), (u32::MAX, 0)] {
+            let mut file = wav(8_000, &[5; 100]);
+            file[40..44].copy_from_slice(&said.to_le_bytes());
+            assert_eq!(Wav::read(&mut Cursor::new(&file)).unwrap().unwrap().missing, missing, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_empty_chunks_is_not_walked_through_to_its_end() {
+        struct Counted(Cursor<Vec<u8>>, usize);
+        impl Read for Counted {
+            fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+                self.1 += 1;
+                self.0.read(room)
+            }
+        }
+        impl Seek for Counted {
+            fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+                self.0.seek(to)
+            }
+        }
+        let plain = wav(8_000, &[5; 4]);
+        let file = [&plain[..36], &b"junk\0\0\0\0".repeat(100_000), &plain[36..]].concat();
+        let mut file = Counted(Cursor::new(file), 0);
+        assert_eq!(Wav::read(&mut file).unwrap(), None);
+        assert!(file.1 < 2_000, "{} reads", file.1);
     }
 
     #[test]

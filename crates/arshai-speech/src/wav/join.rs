@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use arshai_core::{Error, ErrorKind, Result};
+use arshai_core::{Effect, Error, ErrorKind, Result};
 use bytes::Bytes;
 
 use super::Wav;
@@ -19,11 +19,15 @@ impl Joiner {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Protocol`] when it is no WAV file, or one of other samples than the first.
+    /// [`ErrorKind::Protocol`] when it is no WAV file, or one of other samples than the first; [`ErrorKind::Truncated`]
+    /// when it is shorter than it says.
     pub(crate) fn sound(&mut self, file: &Bytes) -> Result<Bytes> {
         let wav = read(file).ok_or_else(|| {
             Error::new(ErrorKind::Protocol, "a part of the speech is no WAV file: ask for another format")
         })?;
+        if wav.missing > 0 {
+            return Err(cut(wav.missing));
+        }
         if self.first.as_ref().is_some_and(|first| !first.sounds_like(&wav)) {
             return Err(Error::new(
                 ErrorKind::Protocol,
@@ -47,6 +51,58 @@ impl Joiner {
             Error::unsupported("the speech is longer than a WAV file can be (4 GiB): ask for pcm or mp3")
         })
     }
+}
+
+/// Whether sound that arrives is as long as its header says. A connection that ends where the server pleases does not
+/// tell whether that was the end.
+#[derive(Debug, Default)]
+pub(crate) struct Awaited {
+    beginning: Vec<u8>,
+    missing: Option<u64>,
+}
+
+impl Awaited {
+    /// A header is not longer.
+    const LONGEST: usize = 64 << 10;
+
+    /// The next bytes.
+    pub(crate) fn take(&mut self, block: &Bytes) {
+        match &mut self.missing {
+            Some(missing) => *missing = missing.saturating_sub(block.len() as u64),
+            None => {
+                self.beginning.extend_from_slice(block);
+                // Reading memory does not fail.
+                let wav = Wav::read(&mut Cursor::new(&self.beginning)).ok().flatten();
+                self.missing = match wav {
+                    Some(wav) => Some(wav.missing),
+                    None => (self.beginning.len() > Self::LONGEST).then_some(0),
+                };
+                if self.missing.is_some() {
+                    self.beginning = Vec::new();
+                }
+            }
+        }
+    }
+
+    /// # Errors
+    ///
+    /// [`ErrorKind::Truncated`] when the end came too early.
+    pub(crate) fn end(&self) -> Result<()> {
+        match self.missing {
+            Some(missing @ 1..) => Err(cut(missing)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn cut(missing: u64) -> Error {
+    Error::new(
+        ErrorKind::Truncated,
+        "the sound ended before the length that its header says: ask again, or look at the server and its proxy",
+    )
+    .with_effect(Effect::Unknown)
+    .with_retryable(true)
+    .with_context("missing_bytes", missing)
 }
 
 /// The same file with the sizes it has, where a server wrote its header before it knew them.
@@ -97,6 +153,21 @@ mod tests {
         for part in [wav(16_000, &[1]), b"ID3 and so on".to_vec()] {
             assert_eq!(joiner.sound(&part.into()).unwrap_err().kind(), ErrorKind::Protocol);
         }
+    }
+
+    #[test]
+    fn an_end_that_comes_too_early_is_noticed_however_the_sound_arrives() {
+        let whole = wav(8_000, &[7; 200]);
+        for size in [1, 7, 50, 1_000] {
+            for (length, is_whole) in [(whole.len(), true), (whole.len() - 1, false), (50, false)] {
+                let mut awaited = Awaited::default();
+                whole[..length].chunks(size).for_each(|block| awaited.take(&Bytes::copy_from_slice(block)));
+                assert_eq!(awaited.end().is_ok(), is_whole, "{length} bytes in blocks of {size}");
+            }
+        }
+        let mut joiner = Joiner::default();
+        let error = joiner.sound(&whole[..100].to_vec().into()).unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Truncated, true));
     }
 
     #[test]

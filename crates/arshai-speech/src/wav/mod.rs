@@ -4,6 +4,6 @@ mod header;
 mod join;
 mod split;
 
-pub(crate) use header::Wav;
-pub(crate) use join::{Joiner, with_true_sizes};
+pub(crate) use header::{Samples, Wav};
+pub(crate) use join::{Awaited, Joiner, with_true_sizes};
 pub(crate) use split::cuts;

@@ -1,6 +1,11 @@
 //! Real servers: `cargo xtask integration speech`, or `eval "$(cargo xtask services up speech --env)"` first.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+#[cfg(target_os = "linux")]
+#[path = "../load/growth.rs"]
+mod growth;
+#[cfg(target_os = "linux")]
+mod large;
 mod long;
 mod refusals;
 mod round_trip;

@@ -82,7 +82,7 @@ async fn fast_transcription_tells_segments_words_and_speakers() {
     assert_eq!(heard.words[0].end, Duration::from_millis(500));
     let [sent] = server.sent().try_into().unwrap();
     assert_eq!(sent.path, "/speechtotext/transcriptions:transcribe");
-    assert_eq!((sent.query.as_str(), sent.recording().name.as_str()), ("api-version=2024-11-15", "audio"));
+    assert_eq!((sent.query.as_str(), sent.recording().name.as_str()), ("api-version=2025-10-15", "audio"));
     let definition = sent.field("definition").unwrap();
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&definition).unwrap(),
@@ -117,6 +117,50 @@ async fn short_audio_is_sent_as_it_is() {
     assert_eq!(sent[1].header("content-length"), Some("244"));
     let error = transcriber.transcribe(Audio::bytes("a.mp3", "x"), &words()).await.unwrap_err();
     assert_eq!((error.kind(), server.sent().len()), (ErrorKind::Unsupported, 3));
+}
+
+#[tokio::test]
+async fn names_and_terms_are_not_sent_to_a_version_that_does_not_know_them() {
+    let server = serve(|_, _| {
+        ResponseTemplate::new(200).set_body_json(json!({ "combinedPhrases": [], "phrases": [] }))
+    })
+    .await;
+    let options = words().with_hints(["arshai"]);
+    let mut old = config(&server.url());
+    old.api_version = "2024-11-15".to_owned();
+    let old = old.transcriber().unwrap();
+    let error = old.transcribe(Audio::bytes("a.mp3", "x"), &options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("api_version: 2024-11-15"), "{error}");
+    old.transcribe(Audio::bytes("a.mp3", "x"), &words()).await.unwrap();
+    let short = config(&server.url()).with_hearing(AzureHearing::Short).transcriber().unwrap();
+    let error = short.transcribe(Audio::bytes("a.wav", wav(16_000, &[1])), &options).await.unwrap_err();
+    assert_eq!((error.kind(), server.sent().len()), (ErrorKind::Unsupported, 1));
+}
+
+#[tokio::test]
+async fn what_arrives_is_sent_as_it_arrives_or_with_its_length() {
+    let server = serve(|_, _| {
+        ResponseTemplate::new(200).set_body_json(json!({ "combinedPhrases": [], "phrases": [] }))
+    })
+    .await;
+    for spool in [false, true] {
+        let transcriber = config(&server.url()).with_spool(spool).transcriber().unwrap();
+        let audio = Audio::reader("a.mp3", std::io::Cursor::new(vec![7; 5_000]));
+        transcriber.transcribe(audio, &words()).await.unwrap();
+        let sent = server.sent().pop().unwrap();
+        assert_eq!((sent.recording().body.len(), sent.header("content-length").is_some()), (5_000, spool));
+    }
+}
+
+#[tokio::test]
+async fn a_recording_that_azure_finds_too_large_is_named() {
+    let server = serve(|_, _| ResponseTemplate::new(413)).await;
+    let transcriber = config(&server.url()).transcriber().unwrap();
+    let error =
+        transcriber.transcribe(Audio::bytes("a.mp3", "sound"), &words()).await.unwrap_err().to_string();
+    assert!(error.contains("file: a.mp3") && !error.contains("azure-speech:fast"), "{error}");
+    assert!(!error.contains("limit_bytes"), "{error}");
 }
 
 #[tokio::test]

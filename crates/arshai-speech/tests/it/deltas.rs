@@ -100,6 +100,48 @@ async fn a_server_that_ignores_stream_is_understood() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_to_stream_is_asked_for_the_whole_and_remembered() {
+    let server = serve(|_, sent| match sent.field("stream") {
+        Some(_) => ResponseTemplate::new(400)
+            .set_body_json(json!({ "error": { "message": "Unsupported parameter", "param": "stream" } })),
+        None => said("All at once."),
+    })
+    .await;
+    let transcriber = transcriber(&server.url());
+    for requests in [2, 3] {
+        let options = TranscribeOptions::default();
+        let stream = transcriber.stream(Audio::bytes("a.wav", "x"), &options).await.unwrap();
+        let events: Vec<_> = stream.map(Result::unwrap).collect().await;
+        assert!(matches!(events.last(), Some(TranscriptEvent::Done(whole)) if whole.text == "All at once."));
+        assert_eq!(server.sent().len(), requests);
+    }
+}
+
+#[tokio::test]
+async fn a_number_in_a_stream_of_text_is_what_somebody_said() {
+    let (pieces, _, whole) =
+        told(&streams("data: 42\n\ndata: true\n\ndata: apples\n\n".to_owned()).await).await;
+    assert_eq!(
+        (pieces.concat().as_str(), whole.unwrap().text.as_str()),
+        ("42 true apples", "42 true apples")
+    );
+}
+
+#[tokio::test]
+async fn what_only_the_end_tells_is_told() {
+    let server = streams(events(&[
+        json!({ "type": "transcript.text.delta", "delta": "Hello." }),
+        json!({ "type": "transcript.text.done", "text": "Hello.", "duration": 1.5,
+                "segments": [{ "start": 0, "end": 1.5, "text": "Hello." }] }),
+    ]))
+    .await;
+    let (pieces, segments, whole) = told(&server).await;
+    let whole = whole.unwrap();
+    assert_eq!((pieces.len(), segments, whole.segments.len()), (1, 1, 1));
+    assert_eq!(whole.duration, Some(std::time::Duration::from_millis(1500)));
+}
+
+#[tokio::test]
 async fn a_stream_without_its_end_is_truncated() {
     let half = events(&[json!({ "type": "transcript.text.delta", "delta": "Hel" })]);
     for body in [

@@ -109,6 +109,24 @@ async fn the_limit_of_the_server_holds_for_every_part() {
 }
 
 #[tokio::test]
+async fn a_wav_file_by_another_name_is_split_all_the_same() {
+    let server = server().await;
+    let config = TranscriberConfig::default().with_max_upload_bytes(25_000);
+    let heard = transcriber_with(&server.url(), config.clone())
+        .transcribe(Audio::bytes("a.mp3", beeps(12)), &timed())
+        .await;
+    assert_eq!(heard.unwrap().text, expected());
+    // The limit that was passed is the one that is told.
+    let mut split = Split::default();
+    split.max_recording_bytes = 50_000;
+    let error = transcriber_with(&server.url(), config.with_split(Some(split)))
+        .transcribe(Audio::bytes("a.wav", beeps(12)), &timed())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("limit_bytes: 50000"), "{error}");
+}
+
+#[tokio::test]
 async fn a_part_that_fails_for_a_moment_is_sent_again_alone() {
     let failed = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&failed);

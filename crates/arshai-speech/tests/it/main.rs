@@ -7,8 +7,10 @@
     reason = "tests fail by panicking"
 )]
 
+mod arrival;
 mod arriving;
 mod azure;
+mod azure_short;
 mod blocking;
 mod checks;
 mod deltas;
@@ -20,6 +22,7 @@ mod sending;
 mod spans;
 mod speak;
 mod speak_long;
+mod wire;
 
 use std::time::Duration;
 

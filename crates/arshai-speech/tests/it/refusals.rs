@@ -32,6 +32,10 @@ async fn a_recording_that_the_server_finds_too_large_is_told_as_ours_are() {
         let error = transcriber(&server.url()).transcribe(audio(), &timed()).await.unwrap_err();
         assert_eq!((error.kind(), server.sent().len()), (ErrorKind::InvalidInput, 1));
         assert!(error.message().contains("larger than the server takes"), "{error}");
+        // Whose fault it is: this recording's, and not that of a limit it did not pass.
+        let text = error.to_string();
+        assert!(text.contains("file: a.wav") && text.contains("bytes: 5"), "{text}");
+        assert!(!text.contains("test-model") && !text.contains("limit_bytes"), "{text}");
     }
 }
 
@@ -72,6 +76,27 @@ async fn a_server_that_gives_no_times_is_asked_for_less_and_remembered() {
         transcriber.transcribe(audio(), &timed()).await.unwrap().to_srt().unwrap_err().kind(),
         ErrorKind::Unsupported
     );
+}
+
+#[tokio::test]
+async fn a_refusal_that_names_the_format_by_the_way_lowers_nothing() {
+    // The recording is bad, and the server repeats what it was asked.
+    let server = serve(|number, sent| match number {
+        0 => said("first"),
+        1..=4 => ResponseTemplate::new(400)
+            .set_body_json(json!({ "error": { "message": "cannot decode a.wav (response_format=json)" } })),
+        _ => said(&sent.field("response_format").unwrap_or_default()),
+    })
+    .await;
+    let (transcriber, plain) = (transcriber(&server.url()), TranscribeOptions::default());
+    transcriber.transcribe(audio(), &plain).await.unwrap();
+    let error = transcriber.transcribe(audio(), &plain).await.unwrap_err();
+    assert!(error.to_string().contains("cannot decode"), "{error}");
+    let refused = server.sent().len() - 1;
+    assert_eq!(refused, 2, "as it is, and without a format");
+    transcriber.transcribe(audio(), &plain).await.unwrap_err();
+    let heard = transcriber.transcribe(audio(), &plain).await.unwrap();
+    assert_eq!(heard.text, "json", "a later recording is asked for as the first was");
 }
 
 #[tokio::test]

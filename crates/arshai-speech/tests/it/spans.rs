@@ -3,6 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use arshai_core::speech::{Audio, SpeakOptions, Synthesizer as _, TranscribeOptions, Transcriber as _};
+use arshai_openai::Transport;
+use arshai_speech::{OpenAiSynthesizer, OpenAiTranscriber};
+use futures_util::StreamExt as _;
 use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
@@ -30,6 +33,37 @@ impl<'a> MakeWriter<'a> for Log {
 
     fn make_writer(&'a self) -> Self {
         self.clone()
+    }
+}
+
+#[tokio::test]
+async fn spans_hold_content_when_they_are_told_to() {
+    let server = serve(|_, sent| match sent.path.as_str() {
+        "/v1/audio/speech" => sound("audio/wav", wav(8_000, &[1, 2])),
+        _ => crate::fake::said("what was heard"),
+    })
+    .await;
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .finish();
+    let work = async {
+        let mut config = crate::quick(&server.url());
+        config.capture_content = true;
+        let transport = Transport::new(config).unwrap();
+        let hears = OpenAiTranscriber::new(transport.clone(), "m").unwrap();
+        let speaks = OpenAiSynthesizer::new(transport, "m").unwrap();
+        speaks.synthesize("what was said", &SpeakOptions::default()).await.unwrap();
+        let stream = hears.stream(Audio::bytes("a.wav", "x"), &TranscribeOptions::default()).await.unwrap();
+        stream.map(Result::unwrap).collect::<Vec<_>>().await;
+    };
+    work.with_subscriber(subscriber).await;
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for expected in [r#"gen_ai.input.messages="what was said""#, r#"gen_ai.output.messages="what was heard""#]
+    {
+        assert!(text.contains(expected), "{expected} is not in {text}");
     }
 }
 

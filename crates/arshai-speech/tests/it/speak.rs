@@ -74,6 +74,10 @@ async fn what_is_no_sound_is_an_error_and_leaves_no_file() {
         ("text/event-stream", "data: {}\n\n", ErrorKind::Protocol),
         ("audio/wav", "<html>", ErrorKind::Protocol),
         ("audio/wav", "ID3 is mp3", ErrorKind::Protocol),
+        ("audio/wav", "\u{feff}<html>", ErrorKind::Protocol),
+        ("audio/wav", "\r\n\r\n{\"error\":1}", ErrorKind::Protocol),
+        ("audio/wav", "no RIFF at the beginning", ErrorKind::Protocol),
+        ("audio/wav", "RI", ErrorKind::Protocol),
         ("audio/mpeg", "\u{1}\u{2}", ErrorKind::Truncated),
     ] {
         let body = if expected == ErrorKind::Truncated { "" } else { body };
@@ -144,7 +148,7 @@ async fn a_refusal_repeats_no_text() {
 }
 
 #[tokio::test]
-async fn a_header_of_unknown_size_is_mended_in_whole_speech() {
+async fn a_header_of_unknown_size_is_mended_in_whole_speech_and_in_files() {
     let true_sizes = wav(8_000, &[1, 2, 3]);
     let mut body = true_sizes.clone();
     body[4..8].copy_from_slice(&[255; 4]);
@@ -152,6 +156,11 @@ async fn a_header_of_unknown_size_is_mended_in_whole_speech() {
     let server = serve(move |_, _| sound("audio/wav", body.clone())).await;
     let spoken = synthesizer(&server.url()).synthesize("x", &SpeakOptions::default()).await.unwrap();
     assert_eq!(spoken.audio, true_sizes);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.wav");
+    let length =
+        synthesizer(&server.url()).synthesize_to_file("x", &SpeakOptions::default(), &path).await.unwrap();
+    assert_eq!((std::fs::read(&path).unwrap(), length), (true_sizes.clone(), true_sizes.len() as u64));
 }
 
 #[tokio::test]

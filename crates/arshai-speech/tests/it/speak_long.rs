@@ -124,6 +124,15 @@ async fn a_part_that_fails_ends_the_stream_with_its_error() {
 }
 
 #[tokio::test]
+async fn half_a_sample_at_the_end_of_a_part_is_no_noise_in_the_next() {
+    let server = serve(|_, _| sound("audio/pcm", [1, 2, 3])).await;
+    let synthesizer = synthesizer_with(&server.url(), config());
+    let options = SpeakOptions::default().with_format(AudioFormat::Pcm);
+    let error = synthesizer.synthesize(TEXT, &options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
+}
+
+#[tokio::test]
 async fn no_more_parts_are_under_way_than_allowed() {
     use std::sync::{
         Arc,

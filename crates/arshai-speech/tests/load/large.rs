@@ -1,20 +1,12 @@
 //! A large file is read while it is sent.
 
-use std::{
-    fs::File,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::fs::File;
 
 use arshai_core::speech::{Audio, TranscribeOptions, Transcriber as _};
 use arshai_speech::{TranscriberConfig, audio_from_reader};
 use tokio::io::AsyncReadExt as _;
 
-use crate::{ALONE, canned::Canned, transcriber};
+use crate::{ALONE, canned::Canned, growth::Growth, transcriber};
 
 const LARGE: u64 = 200 * 1_000_000;
 const ALLOWED: u64 = 20 * 1_000_000;
@@ -48,38 +40,4 @@ async fn an_upload_of_200_mb_takes_less_than_20_mb_of_memory() {
         "memory grew by {file} bytes for a file and by {reader} bytes for a reader, of {LARGE} bytes sent"
     );
     assert!(file < ALLOWED && reader < ALLOWED, "{file}, {reader}");
-}
-
-/// Watches the resident memory of this process.
-struct Growth {
-    stop: Arc<AtomicBool>,
-    watching: thread::JoinHandle<u64>,
-}
-
-impl Growth {
-    fn watch() -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stop);
-        let before = resident();
-        let watching = thread::spawn(move || {
-            let mut most = 0;
-            while !seen.load(Ordering::SeqCst) {
-                most = most.max(resident().saturating_sub(before));
-                thread::sleep(Duration::from_millis(2));
-            }
-            most
-        });
-        Self { stop, watching }
-    }
-
-    fn stop(self) -> u64 {
-        self.stop.store(true, Ordering::SeqCst);
-        self.watching.join().unwrap()
-    }
-}
-
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
 }

@@ -3,6 +3,8 @@
 
 mod canned;
 #[cfg(target_os = "linux")]
+mod growth;
+#[cfg(target_os = "linux")]
 mod large;
 mod slow;
 

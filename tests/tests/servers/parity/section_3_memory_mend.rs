@@ -92,12 +92,16 @@ async fn section_3_memory_mend_a_redis_that_dies_hangs_nobody() {
     let operations = async {
         let read = memory.retrieve(&key).await.unwrap_err();
         let write = memory.update(&key, "after").await.unwrap_err();
-        (read.kind(), write.kind())
+        (read, write)
     };
     // The guard is far from the times above; without them the wait would have no end at all.
     let ended = tokio::time::timeout(Duration::from_secs(60), operations).await.unwrap();
-    println!("{ended:?}");
-    assert_eq!(ended.0, ErrorKind::Timeout);
+    println!("{:?}, {:?}", ended.0.kind(), ended.1.kind());
+    // A connection that answers nothing may be given up as broken before the operation's time is over.
+    for error in [ended.0, ended.1] {
+        let kinds = [ErrorKind::Timeout, ErrorKind::Unavailable, ErrorKind::OutcomeUnknown];
+        assert!(kinds.contains(&error.kind()), "{error:?}");
+    }
     proxy.heal().await.unwrap();
     let left = memory.retrieve(&key).await.unwrap().unwrap().text;
     assert!(left == "before" || left == "after", "{left}");

@@ -45,6 +45,11 @@ fn image(service: Service) -> Result<(&'static str, String)> {
     Ok((variable, image))
 }
 
+/// Whether a service can run as a container at all.
+pub(crate) fn has_container(service: Service) -> bool {
+    images(service).is_some()
+}
+
 /// Whether an engine answers and has the image of this service already: then containers are the default.
 pub(crate) fn has_images(service: Service, folders: &Folders) -> bool {
     let Ok((_, image)) = image(service) else { return false };

@@ -15,8 +15,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-pub(crate) use self::containers::has_images;
-pub(crate) use self::redis::{ClusterNode, form_cluster};
+pub(crate) use self::containers::{has_container, has_images};
+pub(crate) use self::redis::{ClusterNode, form_cluster, server as redis_server};
 use super::{
     catalog::{Provider, Service},
     folders::Folders,

