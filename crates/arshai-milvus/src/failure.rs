@@ -26,6 +26,8 @@ pub(crate) enum Cause {
     NoMethod,
     /// The request or the reply is too large for the wire.
     TooLarge,
+    /// The server says that it has lost vectors, as Milvus Lite 2.5.1 does of a collection without a row.
+    NoVectors,
     Other,
 }
 
@@ -143,8 +145,8 @@ fn unexpected(status: &common::Status) -> Failure {
     if says(&["parse expression", "invalid", "illegal", "should be in range", "not supported"]) {
         return Failure::new(ErrorKind::InvalidInput, "the server refuses the request", Cause::Other);
     }
-    Failure::new(ErrorKind::Unavailable, "the server failed", Cause::Other)
-        .map(|error| error.with_retryable(false))
+    let cause = if says(&["segment loss raw data"]) { Cause::NoVectors } else { Cause::Other };
+    Failure::new(ErrorKind::Unavailable, "the server failed", cause).map(|error| error.with_retryable(false))
 }
 
 /// What it means that no answer came. `writes`: whether the call may have changed something on its way.

@@ -108,7 +108,26 @@ impl Inner {
         limit: usize,
         consistency: Consistency,
     ) -> Result<Page, Failure> {
-        let reply = self.ask(known, expr.to_owned(), fields.to_vec(), Some(limit), consistency).await?;
+        match self.page_of(known, expr, fields.to_vec(), limit, consistency).await {
+            // It may have none to lose.
+            Err(lost) if lost.cause == Cause::NoVectors => {
+                let keys = vec![known.shape.spec.fields.id.clone()];
+                let page = self.page_of(known, expr, keys, limit, consistency).await?;
+                if page.ids.is_empty() { Ok(page) } else { Err(lost) }
+            }
+            page => page,
+        }
+    }
+
+    async fn page_of(
+        &self,
+        known: &Known,
+        expr: &str,
+        fields: Vec<String>,
+        limit: usize,
+        consistency: Consistency,
+    ) -> Result<Page, Failure> {
+        let reply = self.ask(known, expr.to_owned(), fields, Some(limit), consistency).await?;
         let columns = Columns::of_rows(reply.fields_data)?;
         let ids = columns.ids(&known.shape.spec.fields.id, known.shape.escaped_keys)?;
         Ok(Page { columns, ids })

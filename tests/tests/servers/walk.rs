@@ -45,7 +45,7 @@ async fn sqlite_goes_to_milvus_and_redis_and_back_and_a_cut_import_is_run_again(
         let lines: Vec<String> = load.export(&old).await;
         let part = stream::iter(lines.iter().take(cut).cloned().map(Ok));
         let error = import(&target(&new), part).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Truncated, "{}", new.name);
+        assert_eq!(error.kind(), ErrorKind::Truncated, "{}: {error:?}", new.name);
         let whole = stream::iter(lines.clone().into_iter().map(Ok));
         let report = import(&target(&new), whole).await.unwrap();
         println!(

@@ -71,7 +71,12 @@ impl Context<'_> {
 
     async fn row_output(&self) -> Outcome {
         let record = self.record("a", "words").with_metadata(object(json!({ "n": 1 })));
-        let collection = self.filled(&self.any_spec("output"), vec![record.clone()]).await?;
+        let collection = self.filled(&self.any_spec("output"), Vec::new()).await?;
+        for query in [RowQuery::all(), RowQuery::ids(text_ids(&["a"]))] {
+            let rows = self.rows(&collection, query.output(Output::all())).await?;
+            equal("rows of an empty collection", &rows.len(), &0)?;
+        }
+        self.written(&collection, vec![record.clone()]).await?;
         let vector = record.dense.clone();
         for (name, output, expected) in [
             ("default", Output::default(), ("words", 1, None)),
