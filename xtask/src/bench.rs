@@ -3,7 +3,8 @@
 //! Figures have a target each and are printed as they come. Measurements are operations under load: each side does the
 //! same, in several rounds that alternate between the sides, on servers that are started here and stopped again. One
 //! line of JSON is printed for each measurement, also for those that figures are taken from, then a table with the ratios
-//! between the sides. `--against python` without names writes `docs/performance.md` from them.
+//! between the sides. `--against python` without names writes `docs/performance.md` from them, unless `--concurrency` asks
+//! for other numbers than the usual ones.
 
 mod build;
 mod catalog;
@@ -37,7 +38,8 @@ use crate::{
 pub(crate) struct Options {
     /// The benchmarks; without any, all that need no server, or with --against all that have that side
     names: Vec<String>,
-    /// Measure this side as well, for the benchmarks that have it; without names, write docs/performance.md from that
+    /// Measure this side as well, for the benchmarks that have it; without names and numbers, write docs/performance.md
+    /// from that
     #[arg(long, value_enum)]
     against: Option<Against>,
     /// As many operations at a time, instead of the usual numbers
@@ -52,6 +54,13 @@ pub(crate) struct Options {
     /// Who runs the servers; by default containers where an engine has their images already, else processes
     #[arg(long, value_enum)]
     provider: Option<Provider>,
+}
+
+impl Options {
+    /// Whether everything is measured that the page is about, at the numbers that it is about.
+    fn makes_the_page(&self) -> bool {
+        self.against.is_some() && self.names.is_empty() && self.concurrency.is_empty()
+    }
 }
 
 /// Whom we are compared with.
@@ -91,7 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let lines = measurement::merged(&measured);
     print_lines(&lines)?;
-    if options.against.is_some() && options.names.is_empty() {
+    if options.makes_the_page() {
         performance::write(&measured, options.rounds)?;
     }
     if !options.json {
@@ -148,5 +157,30 @@ fn built(plan: &Plan) -> Result<PathBuf> {
     match program {
         Some(program) => Ok(program),
         None => bail!("cargo built no program arshai-benches"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_comparison_does_not_replace_the_page_of_all_of_it() {
+        let asked = |names: &[&str], against, concurrency: &[usize]| {
+            let names = names.iter().copied().map(String::from).collect();
+            Options {
+                names,
+                against,
+                concurrency: concurrency.to_vec(),
+                rounds: 1,
+                json: false,
+                provider: None,
+            }
+            .makes_the_page()
+        };
+        assert!(asked(&[], Some(Against::Python), &[]));
+        assert!(!asked(&["redis"], Some(Against::Python), &[]));
+        assert!(!asked(&[], Some(Against::Python), &[64]));
+        assert!(!asked(&[], None, &[]));
     }
 }

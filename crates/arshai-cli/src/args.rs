@@ -26,8 +26,8 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) store: Option<String>,
 
-    /// Where conversations are kept: sqlite://PATH, memory:// or redis://HOST [env: ARSHAI_MEMORY] [default: as
-    /// the store, if that is a SQLite file]
+    /// Where conversations are kept: sqlite://PATH, memory:// or redis://HOST [env: ARSHAI_MEMORY] [default: where
+    /// documents are, if that keeps conversations too; else arshai.db in the data folder]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) memory: Option<String>,
 

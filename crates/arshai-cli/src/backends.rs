@@ -58,10 +58,10 @@ impl Backends {
             config = config.with_memory(without_credentials(address, "--memory", "ARSHAI_MEMORY")?);
         }
         if let Some(address) = &global.embedder {
-            config = config.with_embedder(address);
+            config = config.with_embedder(no_url_with_credentials(address, "--embedder", "ARSHAI_EMBEDDER")?);
         }
         if let Some(address) = &global.model {
-            config = config.with_model(address);
+            config = config.with_model(no_url_with_credentials(address, "--model", "ARSHAI_MODEL")?);
         }
         if let Some(name) = &global.collection {
             config = config.with_collection(name);
@@ -94,7 +94,7 @@ impl Backends {
         let label = label(&self.config, "--store", "ARSHAI_STORE");
         let address = self.config.store_address().map_err(wrong_setting_or)?;
         let address = known(&self.config.backends().stores, &address, label)?;
-        if ["memory", "in_memory"].contains(&address.name().as_str()) {
+        if is_in_process(&address) {
             return Err(usage(format!(
                 "{label} memory:// would forget the documents at once; use sqlite://PATH"
             )));
@@ -106,7 +106,19 @@ impl Backends {
 
     pub(crate) async fn memory(&self) -> Outcome<Arc<dyn MemoryStore>> {
         let address = self.config.memory_address().map_err(wrong_setting_or)?;
-        known(&self.config.backends().memories, &address, label(&self.config, "--memory", "ARSHAI_MEMORY"))?;
+        // Unless somebody names a memory, it is where the store is, if that keeps conversations.
+        let is_named = self.config.origin("ARSHAI_MEMORY") != Origin::Default;
+        let is_store = !is_named && self.config.store_address().is_ok_and(|store| store == address);
+        let label = match is_store {
+            true => label(&self.config, "--store", "ARSHAI_STORE"),
+            false => label(&self.config, "--memory", "ARSHAI_MEMORY"),
+        };
+        let address = known(&self.config.backends().memories, &address, label)?;
+        if !is_named && is_in_process(&address) {
+            return Err(usage(format!(
+                "{label} memory:// would forget the conversation at once; use sqlite://PATH, or name a memory"
+            )));
+        }
         let memory = self.config.memory().await.map_err(wrong_setting_or)?;
         self.opened.lock().await.memories.push(Arc::clone(&memory));
         Ok(memory)
@@ -157,6 +169,19 @@ pub(crate) fn known<T: ?Sized>(
     match registry.refusal(&address) {
         None => Ok(address),
         Some(refusal) => Err(as_usage(label)(refusal)),
+    }
+}
+
+/// Whether what is kept there is gone when the program ends.
+fn is_in_process(address: &Address) -> bool {
+    ["memory", "in_memory"].contains(&address.name().as_str())
+}
+
+/// As [`without_credentials`], for what is a name most of the time: a model's may hold an `@`.
+fn no_url_with_credentials<'a>(address: &'a str, flag: &str, variable: &str) -> Outcome<&'a str> {
+    match address.contains("://") {
+        true => without_credentials(address, flag, variable),
+        false => Ok(address),
     }
 }
 
@@ -212,6 +237,9 @@ mod tests {
         for address in ["sqlite:///a@b/c.db", "sqlite:a@b.db", "redis://host:1/2", "in_memory"] {
             assert!(without_credentials(address, "--memory", "ARSHAI_MEMORY").is_ok(), "{address}");
         }
+        // A version of a model is no password.
+        let named = no_url_with_credentials("openai:sonnet@20240620", "--model", "ARSHAI_MODEL");
+        assert_eq!(named.ok(), Some("openai:sonnet@20240620"));
     }
 
     #[test]

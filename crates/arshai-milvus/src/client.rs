@@ -128,6 +128,18 @@ impl MilvusStore {
     }
 }
 
+/// Forgets a collection when the call that changes it has ended, or its future was dropped: what was sent may happen.
+struct Forgets<'a> {
+    inner: &'a Inner,
+    name: &'a str,
+}
+
+impl Drop for Forgets<'_> {
+    fn drop(&mut self) {
+        self.inner.forget(self.name);
+    }
+}
+
 /// A method for a call that returns nothing but its status.
 macro_rules! calls {
     ($(
@@ -143,9 +155,9 @@ macro_rules! calls {
             pub async fn $name(&self, $($argument: $kind),*) -> Result<()> {
                 let operation = concat!("milvus.", stringify!($name));
                 let _pass = self.inner.connection.enter().map_err(|error| error.with_operation(operation))?;
+                $(let _forgets = self.forgets($forgotten);)?
                 let done: Result<Status, Failure> =
                     self.inner.connection.call($method, &$request, Safety::Idempotent).await;
-                $(self.inner.forget($forgotten);)?
                 done.map(|_| ()).map_err(|failure| Error::from(failure).with_operation(operation))
             }
         )*
@@ -194,10 +206,9 @@ impl MilvusClient {
             new_name: to.to_owned(),
             ..RenameCollectionRequest::default()
         };
+        let _forgets = (self.forgets(from), self.forgets(to));
         let _status: Status =
             self.call("milvus.rename_collection", "RenameCollection", &request, Safety::Once).await?;
-        self.inner.forget(from);
-        self.inner.forget(to);
         Ok(())
     }
 
@@ -231,6 +242,16 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection; [`ErrorKind::Unsupported`] for an index that the server is known to lack.
     pub async fn create_index(&self, collection: &str, field: &str, params: &[(&str, &str)]) -> Result<()> {
+        let deadline = Deadline::current_or(self.config().timeout);
+        Box::pin(deadline.scope(self.create_index_in_time(collection, field, params))).await
+    }
+
+    async fn create_index_in_time(
+        &self,
+        collection: &str,
+        field: &str,
+        params: &[(&str, &str)],
+    ) -> Result<()> {
         let operation = "milvus.create_index";
         if let Some((_, index)) = params.iter().find(|(name, _)| *name == "index_type") {
             let _pass = self.inner.connection.enter().map_err(|error| error.with_operation(operation))?;
@@ -249,8 +270,8 @@ impl MilvusClient {
             extra_params: params.iter().map(|(key, value)| pair(key, *value)).collect(),
             ..CreateIndexRequest::default()
         };
+        let _forgets = self.forgets(collection);
         let _status: Status = self.call(operation, "CreateIndex", &request, Safety::Idempotent).await?;
-        self.inner.forget(collection);
         Ok(())
     }
 
@@ -356,6 +377,10 @@ impl MilvusClient {
 
     pub(crate) fn config(&self) -> &MilvusConfig {
         &self.inner.connection.config
+    }
+
+    fn forgets<'a>(&'a self, name: &'a str) -> Forgets<'a> {
+        Forgets { inner: &self.inner, name }
     }
 
     pub(crate) async fn call<R: crate::proto::Reply>(

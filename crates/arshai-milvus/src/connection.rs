@@ -137,7 +137,7 @@ impl Connection {
         }
     }
 
-    /// One attempt. Time to connect is not taken from the time to answer.
+    /// One attempt. Time to connect is not taken from the time to answer, which begins when the request is sent.
     async fn attempt<R: Reply>(
         &self,
         method: &'static str,
@@ -147,17 +147,23 @@ impl Connection {
     ) -> Result<R, Failure> {
         let sent = Sent::default();
         let mut once = pin!(self.once(method, request, safety, &sent));
-        let patience = deadline.remaining().min(self.config.attempt_timeout);
-        if let Ok(reply) = tokio::time::timeout(patience, &mut once).await {
-            return reply;
-        }
-        if !sent.get() {
-            let connecting = deadline.remaining().min(self.config.connect_timeout);
-            if let Ok(reply) = tokio::time::timeout(connecting, &mut once).await {
+        let patience = self.config.attempt_timeout;
+        let unsent = deadline.min(Deadline::after(patience.saturating_add(self.config.connect_timeout)));
+        let mut wait = deadline.remaining().min(patience);
+        loop {
+            if let Ok(reply) = tokio::time::timeout(wait, &mut once).await {
                 return reply;
             }
+            wait = match sent.at() {
+                Some(at) => patience.saturating_sub(at.elapsed()).min(deadline.remaining()),
+                // No longer at once than what is sent meanwhile may take.
+                None => unsent.remaining().min(patience),
+            };
+            if wait.is_zero() {
+                break;
+            }
         }
-        if !sent.get() {
+        if sent.give_up() {
             return Err(Error::new(
                 ErrorKind::Timeout,
                 "no connection came about in time; is the server there?",
@@ -166,7 +172,8 @@ impl Connection {
         }
         let effect = if safety == Safety::Read { Effect::NotApplied } else { Effect::Unknown };
         let error = Error::new(ErrorKind::Timeout, "no reply came in time").with_effect(effect);
-        Err(error.with_context("seconds", patience.as_secs_f32()).into())
+        let waited = sent.at().map_or(patience, |at| at.elapsed());
+        Err(error.with_context("seconds", waited.as_secs_f32()).into())
     }
 
     async fn once<R: Reply>(
@@ -177,10 +184,13 @@ impl Connection {
         sent: &Sent,
     ) -> Result<R, Failure> {
         let writes = safety != Safety::Read;
-        let failed = |status: &tonic::Status| match self.config.tls.is_some() && is_tls(status) {
-            true => of_tls(status),
-            // Whatever it is: what was not sent was not done.
-            false => of_transport(status, writes && sent.get()),
+        let failed = |status: &tonic::Status| {
+            // Whatever it is: what was not sent was not done, and is not sent from now on.
+            let open = writes && !sent.give_up();
+            match self.config.tls.is_some() && is_tls(status) {
+                true => of_tls(status).after(open),
+                false => of_transport(status, open),
+            }
         };
         let mut client = Grpc::new(self.channel())
             .max_decoding_message_size(self.config.max_reply_bytes)

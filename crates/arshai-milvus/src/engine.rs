@@ -4,6 +4,16 @@ use arshai_core::vector::Capabilities;
 
 use crate::filter::Dialect;
 
+/// In what order a query returns rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The first rows are those with the least keys.
+    Keys,
+    /// The same, when it is asked as pymilvus' query iterator asks.
+    Iterator,
+    Unknown,
+}
+
 /// A server as its version tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Engine {
@@ -26,8 +36,7 @@ pub(crate) struct Engine {
     pub(crate) group_size: bool,
     /// Text search fails while no text has a word.
     pub(crate) nan_without_words: bool,
-    /// The first rows of a query are those with the least keys.
-    pub(crate) ordered: bool,
+    pub(crate) order: Order,
     pub(crate) dialect: Dialect,
 }
 
@@ -57,8 +66,12 @@ impl Engine {
             group_by: at_least(4),
             group_size: at_least(5),
             nan_without_words: false,
-            // Of later ones nobody has looked.
-            ordered: (major, minor) == (Some(2), Some(3)),
+            // Later ones are known from pymilvus only.
+            order: match (major, minor) {
+                (Some(2), Some(3)) => Order::Keys,
+                _ if at_least(4) => Order::Iterator,
+                _ => Order::Unknown,
+            },
             // Later ones are known from the protocol only; there, what no server was asked is finished by the client.
             dialect: match (major, minor) {
                 (Some(2), Some(3)) => {
@@ -83,7 +96,7 @@ impl Engine {
             group_by: true,
             group_size: false,
             nan_without_words: true,
-            ordered: true,
+            order: Order::Keys,
             dialect: Dialect { not_equal_is_negation: true, exact_numbers: true, exists: false, not: false },
         }
     }
@@ -101,7 +114,7 @@ impl Engine {
             group_by: true,
             group_size: true,
             nan_without_words: false,
-            ordered: false,
+            order: Order::Unknown,
             dialect: Dialect { not_equal_is_negation: false, exact_numbers: false, exists: true, not: true },
         }
     }
@@ -161,6 +174,9 @@ mod tests {
     #[test]
     fn a_server_nobody_asked_is_not_trusted_with_what_servers_differ_in() {
         let engine = Engine::of("v2.6.1");
-        assert_eq!((engine.dialect, engine.ordered), (Dialect::unknown(), false));
+        assert_eq!((engine.dialect, engine.order), (Dialect::unknown(), Order::Iterator));
+        for neither in ["v2.2.9", "unknown", "milvus_lite-3.2.2"] {
+            assert_eq!(Engine::of(neither).order, Order::Unknown, "{neither}");
+        }
     }
 }

@@ -42,7 +42,7 @@ impl Failure {
     }
 
     /// The call was sent; `writes`: so that it may have changed something.
-    fn after(self, writes: bool) -> Self {
+    pub(crate) fn after(self, writes: bool) -> Self {
         self.map(|error| error.with_effect(effect(!writes)))
     }
 

@@ -10,10 +10,11 @@ use serde_json::Map;
 
 use crate::{
     columns::Columns,
+    engine::Order,
     failure::{Cause, Failure},
     filter::{Condition, Encoded},
     inner::{Inner, Known},
-    rows::{KEYS, MOST_ROWS, Page, above, keys, row},
+    rows::{KEYS, MOST_ROWS, Most, Page, above, keys, row},
 };
 
 /// Rows of one call when texts or vectors come with them.
@@ -44,9 +45,9 @@ impl<'a> Finding<'a> {
 impl Finding<'_> {
     /// The first `wanted` rows above the cursor.
     pub(crate) async fn in_order(&mut self, cursor: Option<&Id>, wanted: usize) -> Result<Vec<Row>, Failure> {
-        if !self.inner.engine().await?.ordered {
-            let ids = self.all_keys(cursor).await?;
-            return Box::pin(self.by_keys(&ids, cursor, wanted)).await;
+        let order = self.inner.engine().await?.order;
+        if order == Order::Unknown {
+            return Box::pin(self.of_all_keys(cursor, wanted)).await;
         }
         let deadline = Deadline::current_or(self.inner.connection.config.timeout);
         let mut found = Vec::new();
@@ -70,8 +71,9 @@ impl Finding<'_> {
                 (None, false) => missing,
             };
             let limit = limit.min(most);
+            let rows = if order == Order::Iterator { Most::Least(limit) } else { Most::Any(limit) };
             let asked = try_join(
-                self.inner.page(self.known, &expr, &fields, limit, self.consistency),
+                self.inner.page(self.known, &expr, &fields, rows, self.consistency),
                 Box::pin(self.greatest(&expr, &fields)),
             );
             let (page, greatest) = match deadline.scope(asked).await {
@@ -82,6 +84,11 @@ impl Finding<'_> {
                 }
                 pages => pages?,
             };
+            // It was never seen that such a server orders them, and now it is seen that it does not.
+            if order == Order::Iterator && !page.ids.is_sorted() {
+                self.scanned = 0;
+                return Box::pin(self.of_all_keys(cursor, wanted)).await;
+            }
             let full = page.ids.len() >= limit;
             let last = page.ids.iter().max().cloned();
             if full && last.is_some() && last <= position {
@@ -111,7 +118,13 @@ impl Finding<'_> {
         Ok(if ids.is_empty() { None } else { Some(Page { columns, ids }) })
     }
 
-    /// Every candidate's key, for a server that does not return the least keys first.
+    /// The first `wanted` rows above the cursor, of a server that does not return the least keys first.
+    async fn of_all_keys(&mut self, cursor: Option<&Id>, wanted: usize) -> Result<Vec<Row>, Failure> {
+        let ids = self.all_keys(cursor).await?;
+        self.by_keys(&ids, cursor, wanted).await
+    }
+
+    /// Every candidate's key.
     async fn all_keys(&self, cursor: Option<&Id>) -> Result<Vec<Id>, Failure> {
         let shape = &self.known.shape;
         let from = cursor.map_or(Condition::True, |cursor| above(shape, cursor));
@@ -121,7 +134,7 @@ impl Finding<'_> {
             Condition::Expression(expression) => expression,
         };
         let key = shape.spec.fields.id.clone();
-        let reply = self.inner.ask(self.known, expr, vec![key.clone()], None, self.consistency).await?;
+        let reply = self.inner.ask(self.known, expr, vec![key.clone()], Most::All, self.consistency).await?;
         Ok(Columns::of_rows(reply.fields_data)?.ids(&key, shape.escaped_keys)?)
     }
 
@@ -151,7 +164,8 @@ impl Finding<'_> {
                         _ => Ok(None),
                     }
                 };
-                let page = self.inner.page(self.known, &expr, &fields, chunk.len(), self.consistency);
+                let most_rows = Most::Any(chunk.len());
+                let page = self.inner.page(self.known, &expr, &fields, most_rows, self.consistency);
                 let (page, greatest) = match deadline.scope(try_join(page, greatest)).await {
                     Err(failure) if failure.cause == Cause::TooLarge && most > 1 => {
                         most = most / 4 + 1;

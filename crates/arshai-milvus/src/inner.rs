@@ -70,6 +70,16 @@ impl Known {
             _ => (ConsistencyLevel::Session, self.written.load(Ordering::Acquire).max(1)),
         }
     }
+
+    /// The same for a page of an iterator. Of those a server takes a time for that of the snapshot to read, and would show
+    /// nothing that came after it; so none is sent, and to see one's own writes is to see everybody's.
+    pub(crate) fn iterate_at(&self, consistency: Consistency) -> ConsistencyLevel {
+        match self.read_at(consistency) {
+            (ConsistencyLevel::Session, 0 | 1) => ConsistencyLevel::Eventually,
+            (ConsistencyLevel::Session, _) => ConsistencyLevel::Strong,
+            (level, _) => level,
+        }
+    }
 }
 
 impl Inner {

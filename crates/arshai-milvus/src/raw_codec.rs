@@ -1,11 +1,9 @@
 //! Messages as bytes: requests are encoded once for all attempts, and replies are decoded without copying.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Buf as _, BufMut as _, Bytes};
+use tokio::time::Instant;
 use tonic::{
     Status,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -25,13 +23,25 @@ pub(crate) struct RawCodec {
     pub(crate) sent: Sent,
 }
 
-/// Whether a request was handed to a connection: before, no server can have acted on it.
+/// Whether a request was handed to a connection: before, no server can have acted on it. It waits for that, until it is
+/// either sent (`Some`, and when) or given up (`None`), never both.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sent(Arc<AtomicBool>);
+pub(crate) struct Sent(Arc<OnceLock<Option<Instant>>>);
 
 impl Sent {
-    pub(crate) fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// When it was sent.
+    pub(crate) fn at(&self) -> Option<Instant> {
+        self.0.get().copied().flatten()
+    }
+
+    /// Keeps it from being sent from now on; `false` when it was.
+    pub(crate) fn give_up(&self) -> bool {
+        self.0.get_or_init(|| None).is_none()
+    }
+
+    /// Notes that it is being sent; `false` when it was given up.
+    fn send(&self) -> bool {
+        self.0.get_or_init(|| Some(Instant::now())).is_some()
     }
 }
 
@@ -56,7 +66,9 @@ impl Encoder for RawCodec {
 
     /// Called when a connection that stands asks for the request.
     fn encode(&mut self, message: Bytes, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        self.sent.0.store(true, Ordering::Release);
+        if !self.sent.send() {
+            return Err(Status::cancelled("the request was given up before it was sent"));
+        }
         into.reserve(message.len());
         into.put(message);
         Ok(())
@@ -77,5 +89,20 @@ impl Decoder for RawCodec {
 
     fn buffer_settings(&self) -> BufferSettings {
         BufferSettings::new(DECODING, AT_ONCE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_either_sent_or_given_up_whoever_comes_first() {
+        let sent = Sent::default();
+        assert!(sent.at().is_none() && sent.send());
+        assert!(sent.at().is_some() && !sent.give_up());
+        let given_up = Sent::default();
+        assert!(given_up.give_up() && given_up.give_up());
+        assert!(!given_up.send() && given_up.at().is_none());
     }
 }

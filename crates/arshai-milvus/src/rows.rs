@@ -17,6 +17,7 @@ use crate::{
     inner::{Inner, Known},
     key::stored,
     proto::{
+        common::KeyValuePair,
         milvus::{DeleteRequest, MutationResult, QueryRequest, QueryResults},
         pair,
     },
@@ -29,6 +30,30 @@ pub(crate) const MOST_ROWS: usize = 16_384;
 pub(crate) const KEYS: usize = 1_000;
 /// Matching keys that a search is restricted to, when the server cannot decide the filter.
 const MATCHES: usize = 10_000;
+
+/// How many rows are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Most {
+    All,
+    /// So many at most.
+    Any(usize),
+    /// So many at least, if there are, and those with the least keys: asked for as pymilvus' query iterator does.
+    Least(usize),
+}
+
+impl Most {
+    fn params(self) -> Vec<KeyValuePair> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Any(most) => vec![pair("limit", most.to_string())],
+            Self::Least(most) => vec![
+                pair("limit", most.to_string()),
+                pair("iterator", "True"),
+                pair("reduce_stop_for_best", "True"),
+            ],
+        }
+    }
+}
 
 /// Rows as one call returns them.
 pub(crate) struct Page {
@@ -61,7 +86,7 @@ impl Inner {
         consistency: Consistency,
     ) -> Result<u64, Failure> {
         let fields = vec!["count(*)".to_owned()];
-        let reply = self.ask(known, expression.to_owned(), fields, None, consistency).await?;
+        let reply = self.ask(known, expression.to_owned(), fields, Most::All, consistency).await?;
         let columns = Columns::of_rows(reply.fields_data)?;
         let count = columns.value("count(*)", 0).and_then(|value| value.as_i64());
         let count =
@@ -83,16 +108,19 @@ impl Inner {
         known: &Known,
         expr: String,
         output_fields: Vec<String>,
-        limit: Option<usize>,
+        most: Most,
         consistency: Consistency,
     ) -> Result<QueryResults, Failure> {
-        let (level, guarantee_timestamp) = known.read_at(consistency);
+        let (level, guarantee_timestamp) = match most {
+            Most::Least(_) => (known.iterate_at(consistency), 0),
+            Most::All | Most::Any(_) => known.read_at(consistency),
+        };
         let request = QueryRequest {
             collection_name: known.shape.spec.name.clone(),
             expr,
             output_fields,
             guarantee_timestamp,
-            query_params: limit.map(|limit| pair("limit", limit.to_string())).into_iter().collect(),
+            query_params: most.params(),
             consistency_level: level.into(),
             ..QueryRequest::default()
         };
@@ -105,14 +133,14 @@ impl Inner {
         known: &Known,
         expr: &str,
         fields: &[String],
-        limit: usize,
+        most: Most,
         consistency: Consistency,
     ) -> Result<Page, Failure> {
-        match self.page_of(known, expr, fields.to_vec(), limit, consistency).await {
+        match self.page_of(known, expr, fields.to_vec(), most, consistency).await {
             // It may have none to lose.
             Err(lost) if lost.cause == Cause::NoVectors => {
                 let keys = vec![known.shape.spec.fields.id.clone()];
-                let page = self.page_of(known, expr, keys, limit, consistency).await?;
+                let page = self.page_of(known, expr, keys, most, consistency).await?;
                 if page.ids.is_empty() { Ok(page) } else { Err(lost) }
             }
             page => page,
@@ -124,10 +152,10 @@ impl Inner {
         known: &Known,
         expr: &str,
         fields: Vec<String>,
-        limit: usize,
+        most: Most,
         consistency: Consistency,
     ) -> Result<Page, Failure> {
-        let reply = self.ask(known, expr.to_owned(), fields, Some(limit), consistency).await?;
+        let reply = self.ask(known, expr.to_owned(), fields, most, consistency).await?;
         let columns = Columns::of_rows(reply.fields_data)?;
         let ids = columns.ids(&known.shape.spec.fields.id, known.shape.escaped_keys)?;
         Ok(Page { columns, ids })
@@ -232,6 +260,11 @@ pub(crate) fn encode(
     dialect: crate::filter::Dialect,
 ) -> Result<Encoded> {
     filter.map_or_else(|| Ok(Encoded::everything()), |filter| Encoded::new(filter, shape.columns(), dialect))
+}
+
+/// Whether this key can be named in an expression.
+pub(crate) fn is_nameable(shape: &Shape, id: &Id) -> bool {
+    keys(shape, std::slice::from_ref(id)).is_ok()
 }
 
 /// The expression that holds for these keys; `None` when none of them can be a key here.

@@ -27,7 +27,7 @@ use crate::{
         pair,
     },
     question::question,
-    rows::{MOST_ROWS, encode, keys},
+    rows::{MOST_ROWS, encode, is_nameable, keys},
     shape::{MOST_TEXT_BYTES, PLACEHOLDER_DIMENSION, Shape},
     terms,
 };
@@ -174,20 +174,26 @@ impl Inner {
             }
         }
         lists.iter_mut().for_each(|list| list.truncate(depth));
-        self.complete(asking, &probes, lists, had).await
+        if self.complete(asking, &probes, &mut lists, had).await? {
+            return Ok(lists);
+        }
+        lists = self.ask_once(asking, &probes, most, true).await?;
+        lists.iter_mut().for_each(|list| list.truncate(depth));
+        Ok(lists)
     }
 
-    /// Gives hits that came with their keys only the rest of them. Those that are gone meanwhile are left out.
+    /// Gives hits that came with their keys only the rest of them. Those that are gone meanwhile are left out. `false`
+    /// when one of them cannot be asked for by its key.
     async fn complete(
         &self,
         asking: &Asking<'_>,
         probes: &[&Probe<'_>],
-        mut lists: Vec<Vec<Ranked>>,
+        lists: &mut [Vec<Ranked>],
         mut had: HashMap<Id, Rest>,
-    ) -> Result<Vec<Vec<Ranked>>, Failure> {
+    ) -> Result<bool, Failure> {
         let output = probes.first().map_or_else(Output::ids, |probe| probe.output.clone());
         if output == Output::ids() {
-            return Ok(lists);
+            return Ok(true);
         }
         let missing: Vec<Id> = lists
             .iter()
@@ -195,11 +201,15 @@ impl Inner {
             .filter(|hit| !had.contains_key(&hit.id))
             .map(|hit| hit.id.clone())
             .collect();
-        let consistency = asking.search.consistency;
+        if !missing.iter().all(|id| is_nameable(&asking.known.shape, id)) {
+            return Ok(false);
+        }
+        // Whoever answers this must know the hits that another node found.
+        let consistency = Consistency::Strong;
         let mut finding = Finding::new(self, asking.known, Encoded::everything(), output, consistency);
         let rows = Box::pin(finding.by_keys(&missing, None, usize::MAX)).await?;
         had.extend(rows.into_iter().map(|row| (row.id.clone(), Rest::Row(Arc::new(row)))));
-        for list in &mut lists {
+        for list in lists {
             list.retain_mut(|hit| match had.get(&hit.id) {
                 Some(rest) => {
                     hit.rest = rest.clone();
@@ -208,7 +218,7 @@ impl Inner {
                 None => false,
             });
         }
-        Ok(lists)
+        Ok(true)
     }
 
     async fn ask_once(

@@ -7,7 +7,7 @@ use std::{
 
 use arshai_core::{
     Deadline, Effect, Error, ErrorKind, Result,
-    vector::{Consistency, Id, IdKind, ItemOutcome, Record, WriteReport},
+    vector::{Consistency, Id, ItemOutcome, Record, WriteReport},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -122,6 +122,9 @@ impl Inner {
         mode: Mode,
         outcomes: &mut [ItemOutcome],
     ) -> Vec<(usize, usize)> {
+        if ready.iter().all(|(_, prepared)| prepared.id.is_none()) {
+            return Vec::new();
+        }
         let mut chosen: HashMap<Id, usize> = HashMap::with_capacity(ready.len());
         let mut repeats = Vec::new();
         for (position, prepared) in ready.iter() {
@@ -334,10 +337,7 @@ pub(crate) fn key(record: &Record, known: &crate::shape::Shape, mode: Mode) -> R
         })
         .with_context("collection", &known.spec.name));
     }
-    // Everything but the key is judged by core.
-    let mut spec = known.spec.clone();
-    spec.id = IdKind::AutoInt;
-    spec.key_for(record, 0).map(|_| None)
+    known.spec.check_vectors(record).map(|()| None)
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use arshai_core::{
     Error, ErrorKind, Result,
-    config::{Settings, Variable},
+    config::{Secret, Settings, Variable},
     registry::Address,
+    vector::CollectionSpec,
 };
 
 pub use value::{InForce, Origin};
@@ -43,8 +44,8 @@ pub struct Config {
     embedder: Value,
     model: Value,
     collection: Value,
-    transcriber: Option<String>,
-    synthesizer: Option<String>,
+    transcriber: Option<Secret>,
+    synthesizer: Option<Secret>,
 }
 
 impl Config {
@@ -60,8 +61,9 @@ impl Config {
             )
             .url(),
         Variable::new("ARSHAI_EMBEDDER", "who embeds text: none, local, openai or openai:MODEL")
-            .otherwise("local; none without the Cargo feature `minilm`"),
-        Variable::new("ARSHAI_MODEL", "who answers: extractive or openai:MODEL").of("extractive", ""),
+            .otherwise("local; none without the Cargo feature `minilm`")
+            .url(),
+        Variable::new("ARSHAI_MODEL", "who answers: extractive or openai:MODEL").of("extractive", "").url(),
         Variable::new("ARSHAI_COLLECTION", "the collection of documents").of("default", ""),
     ];
 
@@ -165,14 +167,14 @@ impl Config {
     /// holds a key or an address.
     #[must_use]
     pub fn with_transcriber(mut self, address: &str) -> Self {
-        self.transcriber = Some(address.to_owned());
+        self.transcriber = Some(Secret::new(address));
         self
     }
 
     /// The same with this synthesizer, likewise.
     #[must_use]
     pub fn with_synthesizer(mut self, address: &str) -> Self {
-        self.synthesizer = Some(address.to_owned());
+        self.synthesizer = Some(Secret::new(address));
         self
     }
 
@@ -207,14 +209,28 @@ impl Config {
     ///
     /// As [`Config::store_address`].
     pub fn memory_address(&self) -> Result<String> {
-        let memory = self.memory.get();
-        if memory.is_none() {
-            let store = self.store_address()?;
-            if self.backends.memories.refusal(&Address::new(&store)?).is_none() {
-                return Ok(store);
-            }
+        match self.store_as_memory()? {
+            Some(store) => Ok(store),
+            None => self.address_of(self.memory.get()),
         }
-        self.address_of(memory)
+    }
+
+    /// The store's address, where nobody names a memory and the store keeps conversations too.
+    fn store_as_memory(&self) -> Result<Option<String>> {
+        if self.memory.get().is_some() {
+            return Ok(None);
+        }
+        let store = self.store_address()?;
+        let keeps = self.backends.memories.refusal(&Address::new(&store)?).is_none();
+        Ok(Some(store).filter(|_| keeps))
+    }
+
+    /// The value that the memory's address comes from.
+    fn memory_value(&self) -> &Value {
+        match self.store_as_memory() {
+            Ok(Some(_)) => &self.store,
+            _ => &self.memory,
+        }
     }
 
     /// The embedder's address; `None` for nobody.
@@ -275,13 +291,15 @@ impl Config {
         let mut problems = crate::backends::problems();
         let refusals = [
             (&self.store, self.store_address().map(|at| self.backends.stores.refused(&at))),
-            (&self.memory, self.memory_address().map(|at| self.backends.memories.refused(&at))),
+            (self.memory_value(), self.memory_address().map(|at| self.backends.memories.refused(&at))),
             (&self.embedder, Ok(self.embedder_address().and_then(|at| self.backends.embedders.refused(at)))),
             (&self.model, Ok(self.backends.models.refused(self.model_address()))),
         ];
         for (value, refusal) in refusals {
             problems.extend(refusal.unwrap_or_else(Some).map(|error| value.blame(error)));
         }
+        let collection = CollectionSpec::new(self.collection()).validate();
+        problems.extend(collection.err().map(|error| self.collection.blame(error)));
         problems
     }
 

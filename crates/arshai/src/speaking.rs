@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arshai_core::{
     Error, Result,
-    config::{Settings, Variable},
+    config::Variable,
     registry::{Address, Provider},
     speech::{Synthesizer, Transcriber},
 };
@@ -63,7 +63,9 @@ pub(crate) fn name_of(service: SpeechService) -> &'static str {
 
 /// What is not understood in the environment; Azure's is looked at when its key is there.
 pub(crate) fn problems() -> [Option<Error>; 2] {
-    let uses_azure = std::env::var_os("AZURE_SPEECH_KEY").is_some();
+    // A variable that is empty is not set.
+    let uses_azure =
+        std::env::var_os("AZURE_SPEECH_KEY").is_some_and(|key| !key.to_string_lossy().trim().is_empty());
     let general = OpenAiConfig::from_env().is_err();
     [
         // What is wrong with the server in general is told already.
@@ -75,17 +77,12 @@ pub(crate) fn problems() -> [Option<Error>; 2] {
 fn openai(address: &Address) -> Result<SpeechConfig> {
     Variable::check(&SpeechConfig::VARIABLES)?;
     Variable::check(&OpenAiConfig::VARIABLES)?;
-    SpeechConfig::from_variables(with(address.settings()?))
+    Ok(SpeechConfig::from_env()?.with_settings(&address.settings()?))
 }
 
 fn azure(address: &Address) -> Result<AzureSpeechConfig> {
     address.refuse_argument()?;
     Variable::check(&AzureSpeechConfig::VARIABLES)?;
     Variable::check(&OpenAiConfig::VARIABLES)?;
-    AzureSpeechConfig::from_variables(with(address.settings()?))
-}
-
-/// The environment, with these settings in place of its own.
-fn with(settings: Settings) -> impl Fn(&'static str) -> Option<String> {
-    move |name| settings.value(name).or_else(|| std::env::var(name).ok())
+    Ok(AzureSpeechConfig::from_env()?.with_settings(&address.settings()?))
 }

@@ -61,9 +61,11 @@ fn no_variable_is_listed_twice() {
 fn a_variable_that_may_hold_a_password_does_not_show_it() {
     for variable in Config::variables() {
         let name = variable.name;
-        let is_url = ["_URL", "_ENDPOINT", "_PROXY", "_HOST", "_STORE", "_MEMORY"]
-            .iter()
-            .any(|end| name.ends_with(end));
+        // A model and an embedder of another crate may be named by a URL, too.
+        let is_url =
+            ["_URL", "_ENDPOINT", "_PROXY", "_HOST", "_STORE", "_MEMORY", "ARSHAI_MODEL", "ARSHAI_EMBEDDER"]
+                .iter()
+                .any(|end| name.ends_with(end));
         let is_secret = ["_KEY", "_TOKEN", "_PASSWORD"].iter().any(|end| name.ends_with(end));
         if is_url || (is_secret && !name.contains("_ALLOW_")) {
             for value in ["https://u:hunter2@host/x", "u:hunter2@proxy:3128"] {
@@ -136,6 +138,26 @@ fn what_is_in_force_is_shown_and_not_what_is_said_of_it() {
     assert_eq!(value("OPENAI_SPEECH_BASE_URL"), value("OPENAI_BASE_URL"));
     let names: BTreeSet<_> = shown.iter().map(|one| one.variable.name).collect();
     assert_eq!(names, Config::variables().iter().map(|variable| variable.name).collect());
+}
+
+#[test]
+fn a_configuration_that_is_printed_for_its_defects_holds_no_password() {
+    let (url, config) = ("foo://u:hunter2@host", Config::from_env().unwrap());
+    let config = config.with_store(url).with_memory(url).with_embedder(url).with_model(url);
+    let config = config.with_transcriber(url).with_synthesizer(url);
+    assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+    let shown = config.in_force();
+    assert!(shown.iter().all(|one| !one.value.contains("hunter2")), "{shown:?}");
+}
+
+#[tokio::test]
+async fn speech_takes_the_settings_of_the_program_as_they_are_and_blames_no_variable_for_them() {
+    let mut settings = Settings::default();
+    // More than the variable may say.
+    settings.openai_request_timeout = std::time::Duration::from_secs(100_000);
+    let config = Config::from_env().unwrap().with_settings(settings);
+    config.clone().with_transcriber("openai").transcriber().await.unwrap();
+    config.with_synthesizer("openai").synthesizer().await.unwrap();
 }
 
 #[tokio::test]

@@ -18,15 +18,16 @@ use crate::place::{MILVUSES, REDISES, embedder_at, fresh, memory_at, milvus, url
 
 const AT_ONCE: usize = 1_000;
 
-/// The most memory this process has used so far, where the system tells.
+/// The most memory this process has used so far, where the system tells: of all tests in it, as they run beside each
+/// other.
 pub(crate) fn peak() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    peak.map_or_else(|| "not told".to_owned(), |peak| peak.trim().to_owned())
+    format!("peak memory of the whole test process so far {}", peak.map_or("not told", str::trim))
 }
 
 fn told(what: &str, count: usize, begun: Instant) {
-    println!("{what}: {count} at once in {:.1} s, peak memory {}", begun.elapsed().as_secs_f64(), peak());
+    println!("{what}: {count} at once in {:.1} s, {}", begun.elapsed().as_secs_f64(), peak());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,7 +45,7 @@ fn in_threads(what: &str, call: impl Fn(usize) + Sync) {
     });
     let done = done.into_inner();
     let seconds = begun.elapsed().as_secs_f64();
-    println!("{what}: {done} calls from {THREADS} threads in {seconds:.1} s, peak memory {}", peak());
+    println!("{what}: {done} calls from {THREADS} threads in {seconds:.1} s, {}", peak());
     assert_eq!(done, THREADS * CALLS);
 }
 

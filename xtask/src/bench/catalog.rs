@@ -69,7 +69,7 @@ pub(super) const CLIENTS: &[Client] = &[
         server: None,
         is_ours: true,
         python: Some("redis_memory.py"),
-        targets: &[],
+        targets: REDIS,
     },
     Client {
         name: "milvus",
@@ -78,7 +78,7 @@ pub(super) const CLIENTS: &[Client] = &[
         server: None,
         is_ours: true,
         python: Some("milvus_vectors.py"),
-        targets: &[],
+        targets: MILVUS,
     },
     Client {
         name: "openai",
@@ -93,6 +93,27 @@ pub(super) const CLIENTS: &[Client] = &[
         python: Some("openai_embeddings.py"),
         targets: OPENAI,
     },
+];
+
+/// Beside the client alone, and beside the Python package.
+const REDIS: &[Target] = &[
+    Target { op: "put", concurrency: 256, reach: Reach::Times(0.9, "fred") },
+    Target { op: "store", concurrency: 256, reach: Reach::Times(0.9, "fred") },
+    Target { op: "retrieve", concurrency: 256, reach: Reach::Times(0.9, "fred") },
+    Target { op: "update", concurrency: 256, reach: Reach::Times(0.9, "fred") },
+    Target { op: "store", concurrency: 256, reach: Reach::Times(8.0, "python") },
+    Target { op: "retrieve", concurrency: 256, reach: Reach::Times(8.0, "python") },
+    Target { op: "update", concurrency: 256, reach: Reach::Times(6.0, "python") },
+];
+
+/// The client's own cost; what the server does is not ours.
+const MILVUS: &[Target] = &[
+    Target { op: "search", concurrency: 1, reach: Reach::CpuMicros(100.0) },
+    Target { op: "search", concurrency: 16, reach: Reach::CpuMicros(60.0) },
+    Target { op: "insert", concurrency: 4, reach: Reach::CpuMicros(6.0) },
+    Target { op: "canned_search", concurrency: 1, reach: Reach::CpuMicros(100.0) },
+    Target { op: "canned_search", concurrency: 16, reach: Reach::CpuMicros(60.0) },
+    Target { op: "canned_insert", concurrency: 4, reach: Reach::CpuMicros(6.0) },
 ];
 
 /// Five batches of 100 in 50 ms are 10,000 texts a second, 256 single texts are 5,120.

@@ -138,6 +138,19 @@ mod tests {
     use crate::bench::measurement::tests::measured;
 
     #[test]
+    fn both_sides_of_redis_make_as_many_calls() {
+        let calls = |file: &str, begin: &str| {
+            let text = fs::read_to_string(workspace::root().join("benches").join(file)).unwrap();
+            let number = text.lines().find_map(|line| line.strip_prefix(begin)).map(str::to_owned).unwrap();
+            number.trim_end_matches(';').to_owned()
+        };
+        assert_eq!(
+            calls("src/redis.rs", "const CALLS: usize = "),
+            calls("python/redis_memory.py", "CALLS = ")
+        );
+    }
+
+    #[test]
     fn every_operation_of_both_sides_is_a_line_with_its_ratio_and_its_command() {
         let mut all = Vec::new();
         for (round, times) in [2.0, 3.0, 4.0].into_iter().enumerate() {

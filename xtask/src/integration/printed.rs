@@ -1,7 +1,7 @@
 //! What the tests of a binary printed, among the lines of libtest itself.
 
 /// What libtest writes about a run, as against what the tests in it write.
-const OF_LIBTEST: [&str; 5] = ["running ", "test ", "successes:", "failures:", "error: test failed"];
+const OF_LIBTEST: [&str; 5] = ["running ", "test result: ", "successes:", "failures:", "error: test failed"];
 
 /// The printed lines, each that a test printed with the name of the test before it.
 pub(super) fn lines(log: &str) -> Vec<String> {
@@ -24,7 +24,15 @@ pub(super) fn lines(log: &str) -> Vec<String> {
 }
 
 fn is_of_libtest(line: &str) -> bool {
-    line.trim().is_empty() || OF_LIBTEST.iter().any(|word| line.starts_with(word))
+    line.trim().is_empty() || OF_LIBTEST.iter().any(|word| line.starts_with(word)) || is_verdict(line)
+}
+
+/// `test NAME ... ok`, and the like; `ok (0.1 s)` and `ignored, why` are verdicts, too.
+fn is_verdict(line: &str) -> bool {
+    let Some(test) = line.strip_prefix("test ") else { return false };
+    let verdict = test.rsplit_once(" ... ").and_then(|(_, verdict)| verdict.split([' ', ',']).next());
+    verdict.is_some_and(|word| ["ok", "FAILED", "ignored"].contains(&word))
+        || test.ends_with(" has been running for over 60 seconds")
 }
 
 /// The test whose output follows, after `---- name stdout ----`.
@@ -42,6 +50,13 @@ mod tests {
                    ---- a::one stdout ----\nsearches: 1000 at once\n    peak 7 MB\n\nsuccesses:\n    a::one\n    two\n\n\
                    test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n";
         assert_eq!(lines(log), ["a::one: searches: 1000 at once", "a::one:     peak 7 MB"]);
+    }
+
+    #[test]
+    fn a_figure_that_begins_with_the_word_test_is_no_verdict() {
+        let log = "test a ... ok\ntest b - should panic ... FAILED\ntest c ... ignored, no server\n\
+                   test d has been running for over 60 seconds\ntest of 1000 updates: 7 ms\n";
+        assert_eq!(lines(log), ["test of 1000 updates: 7 ms"]);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::outcome::Outcome;
 
-/// As many printed lines of one binary are shown.
-const MOST: usize = 60;
+/// As many printed lines of one binary are shown: more than any prints whose figures are promised, and no endless log.
+const MOST: usize = 400;
 
 /// What the tests of one binary printed on one engine.
 pub(crate) fn print_figures(outcome: &Outcome) {
@@ -87,6 +87,8 @@ mod tests {
         let shown = figures(&outcome);
         assert!(shown.starts_with("\nprinted by arshai-sqlite/it on sqlite:\n  count 0\n"), "{shown}");
         assert!(shown.ends_with("and 2 lines more, in its log\n"), "{shown}");
+        outcome.printed.truncate(300);
+        assert!(figures(&outcome).ends_with("\n  count 299\n"), "promised figures are not cut off");
         let table = of(&[outcome]);
         let words = |at: usize| table.lines().nth(at).unwrap().split_whitespace().collect::<Vec<_>>();
         assert_eq!(words(1), ["arshai-sqlite/it", "sqlite", "0", "!", "-", "0.0"]);

@@ -184,6 +184,11 @@ fn wrong_usage_exits_with_2_and_says_what_is_known() {
         (&["memory", "list", "--memory", "redis://localhost"], "feature `redis`"),
         (&["memory", "list", "--memory", "redis://:hunter2@localhost"], "ARSHAI_MEMORY"),
         (&["memory", "list", "--memory", "foo://x"], "known"),
+        (&["ask", "x", "--model", "foo://:hunter2@localhost"], "ARSHAI_MODEL"),
+        (&["ask", "x", "--embedder", "foo://:hunter2@localhost"], "ARSHAI_EMBEDDER"),
+        // Nobody asked for what forgets it at once.
+        (&["memory", "set", "c", "hello", "--store", "memory://"], "--store memory://"),
+        (&["memory", "set", "c", "hello", "--store", "in_memory"], "--store memory://"),
         #[cfg(not(feature = "openai"))]
         (&["ask", "x", "--model", "openai:gpt"], "feature `openai`"),
         #[cfg(feature = "openai")]
@@ -231,6 +236,7 @@ fn stores_can_be_named_by_url_and_memory_can_be_forgotten() {
     );
     program.json(&["ask", "moon orbit", "--memory", "memory://", "--store", "sqlite://elsewhere.db"]);
     assert_eq!(program.json(&["memory", "list"])["conversations"], json!([]));
+    program.json(&["memory", "set", "c", "hello", "--memory", "memory://", "--store", "memory://"]);
 }
 
 #[test]

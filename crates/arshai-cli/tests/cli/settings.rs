@@ -48,6 +48,9 @@ fn a_wrong_variable_is_named_and_no_flag_that_nobody_gave() {
         ("ARSHAI_STORE", "--store", "postgres://hunter2@h", ["search", "words"]),
         ("ARSHAI_STORE", "--store", "sqlite://", ["search", "words"]),
         ("ARSHAI_STORE", "--store", "memory://", ["ingest", "docs"]),
+        // Conversations follow the store, and so does the blame.
+        ("ARSHAI_STORE", "--memory", "sqlite://", ["memory", "list"]),
+        ("ARSHAI_STORE", "--memory", "memory://", ["memory", "list"]),
         ("ARSHAI_MEMORY", "--memory", "postgres://hunter2@h", ["memory", "list"]),
         ("ARSHAI_MEMORY", "--memory", "in_memory:hunter2", ["memory", "list"]),
         ("ARSHAI_EMBEDDER", "--embedder", "somebody", ["ingest", "docs"]),
@@ -64,6 +67,31 @@ fn a_wrong_variable_is_named_and_no_flag_that_nobody_gave() {
         if value == "somebody" {
             program.run(&[&command[..], &[flag, value]].concat()).assert_fails(2, flag);
         }
+    }
+}
+
+#[test]
+fn a_model_or_embedder_that_is_a_url_does_not_show_its_password() {
+    let program = Program::new();
+    for variable in ["ARSHAI_MODEL", "ARSHAI_EMBEDDER"] {
+        let mut command = program.command(&["config", "--json"]);
+        let run = Run::of(&command.env(variable, "foo://u:hunter2@host").output().unwrap());
+        let settings = run.json();
+        let all = settings["settings"].as_array().unwrap();
+        let one = all.iter().find(|setting| setting["name"] == variable).unwrap();
+        assert_eq!(one["value"], "foo://***@host");
+        assert!(!run.stdout.contains("hunter2") && !run.stderr.contains("hunter2"), "{run:?}");
+    }
+}
+
+#[cfg(feature = "speech")]
+#[test]
+fn a_key_that_is_empty_is_none_and_azure_is_not_asked_for_the_rest() {
+    let program = Program::new();
+    for empty in ["", " "] {
+        let run =
+            Run::of(&program.command(&["config", "--json"]).env("AZURE_SPEECH_KEY", empty).output().unwrap());
+        assert_eq!(run.json()["problems"], serde_json::json!([]), "{run:?}");
     }
 }
 
@@ -91,11 +119,12 @@ fn a_wrong_filter_of_the_log_is_told_and_a_right_one_is_used() {
 #[test]
 fn config_says_what_is_wrong_before_a_command_comes_to_it() {
     let program = Program::new();
-    let run =
-        Run::of(&program.command(&["config", "--json"]).env("ARSHAI_MODEL", "somebody").output().unwrap());
-    assert_eq!(run.status, Some(1), "{run:?}");
-    let problem = &run.json()["problems"][0];
-    assert_eq!(problem["context"]["variable"], "ARSHAI_MODEL", "{problem}");
+    for (variable, value) in [("ARSHAI_MODEL", "somebody"), ("ARSHAI_COLLECTION", "a/b c")] {
+        let run = Run::of(&program.command(&["config", "--json"]).env(variable, value).output().unwrap());
+        assert_eq!(run.status, Some(1), "{run:?}");
+        let problem = &run.json()["problems"][0];
+        assert_eq!(problem["context"]["variable"], variable, "{problem}");
+    }
     let right = program.json(&["config"]);
     assert_eq!(right["problems"].as_array().map(Vec::len), Some(0), "{right}");
 }

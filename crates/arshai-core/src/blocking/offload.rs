@@ -17,6 +17,8 @@ use tokio::{
 use super::BlockingStream;
 use crate::{Deadline, Effect, Error, ErrorKind, Result, config::Settings};
 
+const OPERATION: &str = "blocking.offload";
+
 /// A part that has blocking methods only, used as an async one: each call runs on tokio's threads for blocking work,
 /// where it holds up no task. The caller's [`Deadline`] holds there too, for parts that look at it, and ends the waiting
 /// in any case.
@@ -69,12 +71,36 @@ impl<T: ?Sized> Offload<T> {
 }
 
 impl<T: ?Sized + Send + Sync + 'static> Offload<T> {
-    async fn run<O: Send + 'static>(&self, call: impl FnOnce(&T) -> Result<O> + Send + 'static) -> Result<O> {
+    /// A call that changes nothing.
+    async fn read<O: Send + 'static>(
+        &self,
+        call: impl FnOnce(&T) -> Result<O> + Send + 'static,
+    ) -> Result<O> {
+        self.run(Effect::NotApplied, call).await
+    }
+
+    /// A call that may change something, also when nobody waits for it any more.
+    async fn write<O: Send + 'static>(
+        &self,
+        call: impl FnOnce(&T) -> Result<O> + Send + 'static,
+    ) -> Result<O> {
+        self.run(Effect::Unknown, call).await
+    }
+
+    async fn run<O: Send + 'static>(
+        &self,
+        cut_off: Effect,
+        call: impl FnOnce(&T) -> Result<O> + Send + 'static,
+    ) -> Result<O> {
         let (inner, deadline) = (Arc::clone(&self.inner), Deadline::current());
+        if deadline.is_some_and(Deadline::is_past) {
+            // It is not begun.
+            return Err(Deadline::error(OPERATION, Effect::NotApplied));
+        }
         let work = spawn_blocking(move || within(deadline, || call(&inner)));
         let work = async { work.await.map_err(|error| ended(&error))? };
         match deadline {
-            Some(deadline) => deadline.run("blocking.offload", Effect::Unknown, work).await,
+            Some(deadline) => deadline.run(OPERATION, cut_off, work).await,
             None => work.await,
         }
     }
@@ -96,10 +122,16 @@ fn iterated<I: Send + 'static>(items: BlockingStream<I>) -> Pin<Box<dyn Stream<I
     });
     let items = stream::unfold(Some((receive, thread)), move |state| async move {
         let (mut receive, thread) = state?;
-        let next = async { Ok(receive.recv().await) };
+        // What is ready does not go on past the deadline; that all came is told.
+        let is_over = receive.is_closed() && receive.is_empty();
         let next = match deadline {
-            Some(deadline) => deadline.run("blocking.offload", Effect::Unknown, next).await,
-            None => next.await,
+            Some(deadline) if deadline.is_past() && !is_over => {
+                Err(Deadline::error(OPERATION, Effect::NotApplied))
+            }
+            Some(deadline) => {
+                deadline.run(OPERATION, Effect::NotApplied, async { Ok(receive.recv().await) }).await
+            }
+            None => Ok(receive.recv().await),
         };
         match next {
             Ok(Some(item)) => Some((item, Some((receive, thread)))),

@@ -15,7 +15,7 @@ use tokio::{
     task::coop,
 };
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Deadline, Effect, Error, ErrorKind, Result};
 
 /// How long somebody else's thread may be busy before its runtime counts as not running.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ impl Runtime {
     }
 
     /// Uses a runtime that the program runs anyway. One of tokio's current-thread runtimes must be running on another
-    /// thread while calls are made: a call fails when it does not, after 5 s.
+    /// thread while calls are made: a call fails when it does not, after 5 s or at its [`Deadline`].
     pub fn from_handle(handle: Handle) -> Self {
         Self { handle, thread: None, patience: PATIENCE }
     }
@@ -71,7 +71,8 @@ impl Runtime {
     /// # Errors
     ///
     /// [`ErrorKind::BlockingInAsync`] when this thread is running async code; [`ErrorKind::Unavailable`] when nobody
-    /// runs the runtime that was given as a handle.
+    /// runs the runtime that was given as a handle, and [`ErrorKind::Timeout`] when the [`Deadline`] passed before that
+    /// was sure.
     ///
     /// # Panics
     ///
@@ -92,10 +93,15 @@ impl Runtime {
         if self.thread.is_some() || self.handle.runtime_flavor() != RuntimeFlavor::CurrentThread {
             return Ok(());
         }
+        let left = Deadline::current().map(Deadline::remaining).filter(|left| *left < self.patience);
         let (answer, answered) = mpsc::sync_channel(1);
         let task = self.handle.spawn(async move { answer.send(()).is_ok() });
-        answered.recv_timeout(self.patience).map_err(|_silent| {
+        answered.recv_timeout(left.unwrap_or(self.patience)).map_err(|_silent| {
             task.abort();
+            if left.is_some() {
+                // It is busy, or nobody runs it: which of them, the time was too short to tell.
+                return Deadline::error("blocking.runtime", Effect::NotApplied);
+            }
             Error::new(
                 ErrorKind::Unavailable,
                 "the current-thread runtime of the given handle is not running: run it on another thread, or use Runtime::new",
@@ -170,6 +176,11 @@ mod tests {
         let sleep = || async { tokio::time::sleep(Duration::from_millis(1)).await };
         runtime.patience = Duration::from_millis(50);
         assert_eq!(runtime.block_on(sleep()).unwrap_err().kind(), ErrorKind::Unavailable);
+        // A caller with less time than that is not kept longer.
+        runtime.patience = Duration::from_secs(600);
+        let call = || runtime.block_on(sleep());
+        let error = Deadline::after(Duration::from_millis(50)).scope_blocking(call).unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied));
         // Once somebody runs it, it is used.
         runtime.patience = PATIENCE;
         let (stop, stopped) = oneshot::channel::<()>();

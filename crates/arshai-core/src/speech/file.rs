@@ -31,8 +31,8 @@ struct Part {
 
 impl Unfinished {
     /// Opens a file beside `target`, which stays as it is. A link stays a link: it is what it leads to that is written.
-    /// A device or a pipe is written to, and not replaced.
-    pub(super) fn beside(target: &Path) -> io::Result<Self> {
+    /// A device or a pipe is written to, and not replaced. `None` for a pipe that nobody reads yet.
+    pub(super) fn beside(target: &Path) -> io::Result<Option<Self>> {
         let there = match fs::metadata(target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             found => Some(found?),
@@ -40,7 +40,8 @@ impl Unfinished {
         match there {
             Some(there) if there.is_dir() => return Err(io::Error::other("the path names a folder")),
             Some(there) if !there.is_file() => {
-                return Ok(Self { file: OpenOptions::new().write(true).open(target)?, part: None });
+                let file = open_special(target, &there)?;
+                return Ok(file.map(|file| Self { file, part: None }));
             }
             _ => {}
         }
@@ -51,12 +52,19 @@ impl Unfinished {
         hidden.push(format!(".{:016x}.part", fastrand::u64(..)));
         let path = target.with_file_name(hidden);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        Ok(Self { file, part: Some(Part { path, target, finished: false }) })
+        Ok(Some(Self { file, part: Some(Part { path, target, finished: false }) }))
     }
 
-    pub(super) fn write(mut self, block: &Bytes) -> io::Result<Self> {
-        self.file.write_all(block)?;
-        Ok(self)
+    /// Writes what there is room for, and says how much that was: nothing when a pipe is full.
+    pub(super) fn write(mut self, block: &Bytes) -> io::Result<(Self, usize)> {
+        match self.file.write(block) {
+            Ok(0) if !block.is_empty() => Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => Ok((self, written)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Ok((self, 0))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Puts the file in its place, with the sizes it has in its header.
@@ -84,6 +92,56 @@ impl Drop for Part {
     }
 }
 
+/// A device or a pipe; `None` for a pipe that nobody reads yet. Neither opening a pipe nor writing into it waits: nobody
+/// may ever read it, and a thread that waited would not come back.
+fn open_special(path: &Path, there: &fs::Metadata) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+        /// ENXIO, the same on every system.
+        const NOBODY_READS: i32 = 6;
+        if let (true, Some(flag)) = (there.file_type().is_fifo(), NONBLOCK) {
+            return match options.custom_flags(flag).open(path) {
+                Err(error) if error.raw_os_error() == Some(NOBODY_READS) => Ok(None),
+                opened => opened.map(Some),
+            };
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = there;
+    options.open(path).map(Some)
+}
+
+/// `O_NONBLOCK`, which std does not name; `None` on systems whose number for it is not known here.
+#[cfg(unix)]
+const NONBLOCK: Option<i32> = {
+    let is_linux = cfg!(any(target_os = "linux", target_os = "android"));
+    let has_own_numbers = cfg!(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6",
+        target_arch = "sparc",
+        target_arch = "sparc64"
+    ));
+    let is_bsd = cfg!(any(
+        target_vendor = "apple",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly"
+    ));
+    if is_linux && !has_own_numbers {
+        Some(0o4000)
+    } else if is_bsd {
+        Some(4)
+    } else {
+        None
+    }
+};
+
 /// Where the links lead, whether or not something is there.
 fn followed(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
@@ -110,7 +168,15 @@ mod tests {
     use super::*;
 
     fn write(target: &Path, content: &'static [u8]) -> io::Result<()> {
-        Unfinished::beside(target)?.write(&Bytes::from_static(content))?.finish(AudioFormat::Wav)
+        let file = loop {
+            match Unfinished::beside(target)? {
+                Some(file) => break file,
+                None => std::thread::yield_now(),
+            }
+        };
+        let (file, written) = file.write(&Bytes::from_static(content))?;
+        assert_eq!(written, content.len());
+        file.finish(AudioFormat::Wav)
     }
 
     fn folder() -> PathBuf {

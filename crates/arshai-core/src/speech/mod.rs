@@ -3,6 +3,7 @@
 mod audio;
 mod file;
 mod model;
+mod output;
 mod sizes;
 mod speak;
 mod subtitles;

@@ -1,18 +1,15 @@
 //! The contracts of the models.
 
-use std::{fmt, io, path::Path, pin::Pin, time::Duration};
+use std::{fmt, path::Path, pin::Pin};
 
 use async_trait::async_trait;
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
 
 use super::{
-    Audio, Segment, SpeakOptions, Speech, SpeechStream, TranscribeOptions, Transcript, file::Unfinished,
+    Audio, Segment, SpeakOptions, Speech, SpeechStream, TranscribeOptions, Transcript, output::Output,
 };
-use crate::{Deadline, Effect, Error, ErrorKind, Result};
-
-/// The longest wait for a file that is to be written.
-const OPENING: Duration = Duration::from_secs(60);
+use crate::{Error, ErrorKind, Result};
 
 /// One piece of a transcript.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,38 +112,30 @@ pub trait SynthesizerExt: Synthesizer {
     /// nothing; a crash may leave the file beside it, whose name begins with a dot and ends in `.part`.
     ///
     /// The header of a WAV file gets the sizes that the sound has. A link stays, and what it leads to is written. A
-    /// device or a pipe is written to as the sound arrives, and not replaced.
+    /// device or a pipe is written to as the sound arrives, and not replaced. Whoever reads a pipe is waited for until
+    /// the deadline; without one, for a minute at a time.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] naming the file, before anything is asked of the model when it cannot be written; else as
-    /// [`Synthesizer::synthesize`].
+    /// [`ErrorKind::Io`] naming the file, before anything is asked of the model when it cannot be written;
+    /// [`ErrorKind::Timeout`] when it cannot be written in time; else as [`Synthesizer::synthesize`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves what was there before.
     async fn synthesize_to_file(&self, text: &str, options: &SpeakOptions, path: &Path) -> Result<u64> {
-        let failed = |error: io::Error| {
-            Error::new(ErrorKind::Io, "the speech could not be written")
-                .with_context("file", path.display())
-                .with_source(error)
-        };
-        let target = path.to_owned();
-        // A pipe is open only when somebody reads it.
-        let opening = async { blocking(move || Unfinished::beside(&target)).await.map_err(failed) };
-        let opening_deadline = Deadline::current_or(OPENING);
-        let mut file = opening_deadline.run("speech.synthesize", Effect::NotApplied, opening).await?;
+        let mut file = Output::open(path).await?;
         let SpeechStream { format, mut audio } = self.stream(text, options).await?;
         let mut length = 0;
         while let Some(block) = audio.next().await {
             let block = block?;
             length += block.len() as u64;
-            file = blocking(move || file.write(&block)).await.map_err(failed)?;
+            file = file.write(block).await?;
         }
         if length == 0 {
             return Err(silent());
         }
-        blocking(move || file.finish(format)).await.map_err(failed)?;
+        file.finish(format).await?;
         Ok(length)
     }
 }
@@ -157,12 +146,10 @@ fn silent() -> Error {
     Error::new(ErrorKind::Truncated, "the model sent no sound").with_operation("speech.synthesize")
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
+    use std::time::Duration;
     use std::{
         fs,
         path::PathBuf,
@@ -173,6 +160,8 @@ mod tests {
 
     use super::*;
     use crate::speech::AudioFormat;
+    #[cfg(unix)]
+    use crate::{Deadline, Effect};
 
     /// Says these pieces.
     #[derive(Debug)]
@@ -264,9 +253,60 @@ mod tests {
         let speaking = parrot.synthesize_to_file("x", &options, &path);
         let error = Deadline::after(Duration::from_millis(50)).scope(speaking).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
-        // Lets the thread go that waits.
-        drop(fs::OpenOptions::new().read(true).write(true).open(&path).unwrap());
+        // A thread that still waited would keep this test from ending.
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_pipe_whose_reader_sleeps_is_not_waited_for_without_end() {
+        let folder = folder();
+        let path = folder.join("pipe.wav");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let (parrot, options) = (parrot(vec![Ok(long()), Ok(long())]), SpeakOptions::default());
+        let speaking = parrot.synthesize_to_file("x", &options, &path);
+        let error = Deadline::after(Duration::from_millis(200)).scope(speaking).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
+        drop(reader);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_pipe_whose_reader_comes_late_and_is_slow_loses_nothing() {
+        use std::io::Read as _;
+        let folder = folder();
+        let path = folder.join("pipe.wav");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let from = path.clone();
+        let reading = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            let mut pipe = fs::File::open(from).unwrap();
+            let (mut heard, mut some) = (String::new(), [0; 30_000]);
+            loop {
+                let read = pipe.read(&mut some).unwrap();
+                if read == 0 {
+                    break heard;
+                }
+                heard.push_str(std::str::from_utf8(&some[..read]).unwrap());
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let parrot = parrot(vec![Ok("RIFF"), Ok(long()), Ok("end")]);
+        let length = parrot.synthesize_to_file("x", &SpeakOptions::default(), &path).await.unwrap();
+        let heard = reading.join().unwrap();
+        assert_eq!(length, heard.len() as u64);
+        assert!(heard == format!("RIFF{}end", long()), "{} bytes, but others", heard.len());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// More than any pipe holds.
+    #[cfg(unix)]
+    fn long() -> &'static str {
+        static LONG: std::sync::LazyLock<String> =
+            std::sync::LazyLock::new(|| (0..200_000).map(|number| format!("{number:07}")).collect());
+        &LONG
     }
 
     #[tokio::test]

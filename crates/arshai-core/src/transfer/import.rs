@@ -56,7 +56,7 @@ impl Target {
 /// [`ErrorKind::Corrupt`] naming the line when it is not understood; [`ErrorKind::Truncated`] when the last line is
 /// missing: what was there is imported then; [`ErrorKind::Unsupported`] for a newer version of the format, and for
 /// collections without a store or memories without a memory to put them into; else what kept a batch from being
-/// written. Each comes with the report of what was done until then.
+/// written. Each comes with the report of what was done until then; what stood before it is taken in.
 ///
 /// # Cancel safety
 ///
@@ -86,25 +86,11 @@ struct Import<'a> {
 
 impl Import<'_> {
     async fn all(&mut self, lines: impl Stream<Item = Result<String>> + Send) -> Result<()> {
-        let mut lines = std::pin::pin!(lines);
         let mut number = 0;
-        while let Some(line) = lines.next().await {
-            let line = match line {
-                Ok(line) => line,
-                Err(error) => {
-                    // What was whole before the reading failed is not lost.
-                    self.flush().await?;
-                    return Err(error);
-                }
-            };
-            number += 1;
-            if line.trim().is_empty() {
-                continue;
-            }
-            let line = Line::decode(&line, number)?;
-            self.line(line).await.map_err(|error| error.with_context("line", number))?;
-        }
-        self.flush().await?;
+        let read = self.read(lines, &mut number).await;
+        // What was whole before an error is not lost; the first error is the one that is told.
+        let flushed = self.flush().await;
+        read.and(flushed)?;
         let ImportReport { collections, records, memories, .. } = self.report;
         match self.end {
             Some(told) if told == (Totals { collections, records, memories }) => Ok(()),
@@ -114,6 +100,24 @@ impl Import<'_> {
             )
             .with_context("lines", number)),
         }
+    }
+
+    async fn read(
+        &mut self,
+        lines: impl Stream<Item = Result<String>> + Send,
+        number: &mut u64,
+    ) -> Result<()> {
+        let mut lines = std::pin::pin!(lines);
+        while let Some(line) = lines.next().await {
+            let line = line?;
+            *number += 1;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let line = Line::decode(&line, *number)?;
+            self.line(line).await.map_err(|error| error.with_context("line", *number))?;
+        }
+        Ok(())
     }
 
     async fn line(&mut self, line: Line) -> Result<()> {

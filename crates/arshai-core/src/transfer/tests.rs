@@ -190,6 +190,27 @@ async fn an_import_whose_source_fails_late_says_what_it_did() {
 }
 
 #[tokio::test]
+async fn an_error_within_a_batch_loses_nothing_that_stood_before_it() {
+    let (old, new) = (Place::filled().await, Place::new());
+    let all: Vec<String> = old.lines().try_collect().await.unwrap();
+    let head = r#"{"line":"export","version":1}"#;
+    for broken in ["{", head] {
+        // The first two lines are the file's and the collection's.
+        let lines = all.iter().take(302).cloned().chain([broken.to_owned()]);
+        let error = import(&new.target(), stream::iter(lines.map(Ok))).await.unwrap_err();
+        assert_eq!((error.kind(), error.report.records), (ErrorKind::Corrupt, 300));
+        assert!(error.context().any(|(name, value)| (name, value) == ("line", "303")), "{error}");
+        assert_eq!(new.store.stats("docs").await.unwrap().rows, 300, "{broken}");
+        new.store.drop_collection("docs").await.unwrap();
+    }
+    // A memory that cannot be put anywhere comes behind records that can.
+    let lines = all.iter().filter(|line| !line.contains(r#""line":"end""#)).cloned().map(Ok);
+    let target = Target::default().with_store(new.store.clone());
+    let error = import(&target, stream::iter(lines)).await.unwrap_err();
+    assert_eq!((error.kind(), error.report.written_records), (ErrorKind::Unsupported, 1_200));
+}
+
+#[tokio::test]
 async fn a_second_import_shortens_the_life_of_no_memory() {
     let (old, new) = (Place::filled().await, Place::new());
     import(&new.target(), old.lines()).await.unwrap();

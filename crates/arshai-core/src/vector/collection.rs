@@ -222,14 +222,7 @@ impl CollectionSpec {
     /// [`ErrorKind::InvalidInput`] when its key or vectors do not fit the collection; [`ErrorKind::Exhausted`] when
     /// `next_id` is the last integer, which may be taken.
     pub fn key_for(&self, record: &Record, next_id: i64) -> Result<Id> {
-        match (&record.dense, self.dimension) {
-            (Some(vector), Some(dimension)) => check_dimension(vector, dimension)?,
-            (Some(_), None) => return Err(Error::invalid("the collection has no dense vectors")),
-            (None, _) => {}
-        }
-        if record.sparse.is_some() && !self.sparse {
-            return Err(Error::invalid("the collection has no sparse vectors"));
-        }
+        self.check_vectors(record)?;
         match (record.id.clone(), self.id) {
             (Some(Id::Text(id)), IdKind::Text) if !id.is_empty() => Ok(Id::Text(id)),
             (Some(Id::Int(id)), IdKind::Int | IdKind::AutoInt) => Ok(Id::Int(id)),
@@ -244,6 +237,23 @@ impl CollectionSpec {
                 )
                 .with_context("collection", format!("{kind:?}"))),
         }
+    }
+
+    /// Whether a record's vectors fit the collection: what [`CollectionSpec::key_for`] asks beside the key.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] when they do not.
+    pub fn check_vectors(&self, record: &Record) -> Result<()> {
+        match (&record.dense, self.dimension) {
+            (Some(vector), Some(dimension)) => check_dimension(vector, dimension)?,
+            (Some(_), None) => return Err(Error::invalid("the collection has no dense vectors")),
+            (None, _) => {}
+        }
+        if record.sparse.is_some() && !self.sparse {
+            return Err(Error::invalid("the collection has no sparse vectors"));
+        }
+        Ok(())
     }
 }
 

@@ -71,6 +71,8 @@ pub(super) struct Canned {
 
 struct Shared {
     handler: Box<Handler>,
+    /// Calls of one connection that are answered at once, if that is limited.
+    streams: Option<u32>,
     calls: Mutex<Vec<(String, Bytes, HeaderMap)>>,
     inside: AtomicUsize,
     most: AtomicUsize,
@@ -89,10 +91,19 @@ impl Canned {
     pub(super) async fn start(
         handler: impl Fn(&str, &Bytes, usize) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
+        Self::start_narrow(None, handler).await
+    }
+
+    /// The same, letting a client have so many calls at once in one connection.
+    pub(super) async fn start_narrow(
+        streams: Option<u32>,
+        handler: impl Fn(&str, &Bytes, usize) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             handler: Box::new(handler),
+            streams,
             calls: Mutex::default(),
             inside: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
@@ -163,6 +174,9 @@ impl Canned {
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let mut builder = h2::server::Builder::new();
     builder.initial_window_size(1 << 22).initial_connection_window_size(1 << 24);
+    if let Some(streams) = shared.streams {
+        builder.max_concurrent_streams(streams);
+    }
     let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else { return };
     let (hang_up, mut hung_up) = tokio::sync::mpsc::channel::<()>(1);
     loop {

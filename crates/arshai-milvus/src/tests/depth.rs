@@ -15,7 +15,7 @@ use super::{
     replies::{column, hits, texts},
 };
 use crate::proto::{
-    common::Status,
+    common::{ConsistencyLevel, Status},
     milvus::{ConnectResponse, GetVersionResponse, QueryRequest, QueryResults, SearchRequest, SearchResults},
     schema::{IDs, JsonArray, SearchResultData, i_ds::IdField, scalar_field::Data},
     value_of,
@@ -38,7 +38,7 @@ fn version(version: &str) -> Answer {
 }
 
 /// What a server that holds so many rows of one score finds, the greatest keys first.
-fn ties(request: &Bytes) -> Answer {
+fn ties(request: &Bytes, key: fn(usize) -> String) -> Answer {
     let request = SearchRequest::decode(request.clone()).unwrap();
     let most: usize = value_of(&request.search_params, "topk").unwrap().parse().unwrap();
     let keys: Vec<String> = (0..ROWS).rev().take(most).map(key).collect();
@@ -91,7 +91,7 @@ fn rows(request: &Bytes, of: &[&str]) -> Answer {
 #[tokio::test]
 async fn hits_of_one_score_are_ordered_without_fetching_all_of_their_texts() {
     let server = Canned::start(|method, request, _| match method {
-        "Search" => Some(ties(request)),
+        "Search" => Some(ties(request, key)),
         "Query" => {
             let keys: Vec<String> = (0..ROWS).map(key).collect();
             Some(rows(request, &keys.iter().map(String::as_str).collect::<Vec<_>>()))
@@ -106,11 +106,26 @@ async fn hits_of_one_score_are_ordered_without_fetching_all_of_their_texts() {
     let deep: Vec<_> = asked.iter().skip(1).collect();
     assert!(!deep.is_empty() && deep.iter().all(|request| request.output_fields.is_empty()), "{deep:?}");
     assert!(!asked[0].output_fields.is_empty());
+    // A replica that lags behind the one that found them would lose them.
+    let read = server.requests::<QueryRequest>("Query");
+    let strong: i32 = ConsistencyLevel::Strong.into();
+    assert!(!read.is_empty() && read.iter().all(|request| request.consistency_level == strong), "{read:?}");
+}
+
+#[tokio::test]
+async fn hits_of_one_score_whose_keys_cannot_be_asked_for_are_found_with_their_texts() {
+    let odd: fn(usize) -> String = |n| format!("k\u{1}{n:05}");
+    let server =
+        Canned::start(move |method, request, _| (method == "Search").then(|| ties(request, odd))).await;
+    let found = server.store().search_one("c", Query::dense([1.0, 0.0]), 4).await.unwrap();
+    let shown: Vec<_> = found.iter().map(|hit| (hit.id.to_string(), hit.text.clone())).collect();
+    assert_eq!(shown, (0..4).map(|n| (odd(n), format!("text of {}", odd(n)))).collect::<Vec<_>>());
+    assert_eq!(server.calls("Query"), 0);
 }
 
 #[tokio::test]
 async fn hits_of_one_score_of_which_only_keys_are_wanted_are_not_read_again() {
-    let server = Canned::start(|method, request, _| (method == "Search").then(|| ties(request))).await;
+    let server = Canned::start(|method, request, _| (method == "Search").then(|| ties(request, key))).await;
     let search = Search::new(Query::dense([1.0, 0.0])).limit(4).output(Output::ids());
     let found = server.store().search("c", &search).await.unwrap().remove(0);
     assert_eq!(
@@ -215,7 +230,7 @@ async fn parameters_go_to_the_index_that_is_asked() {
 async fn a_server_nobody_looked_at_need_not_return_the_least_keys_first() {
     let canned = Canned::start(|method, request, _| match method {
         "GetVersion" => Some(version("v2.6.1")),
-        "Query" => Some(rows(request, &["kd", "kb", "ka", "kc"])),
+        "Query" => Some(rows(request, &["kd", "kb", "kc", "ka"])),
         _ => None,
     })
     .await;
@@ -227,6 +242,60 @@ async fn a_server_nobody_looked_at_need_not_return_the_least_keys_first() {
     assert_eq!(ids(&page), ["ka", "kb"]);
     assert_eq!(page.rows[0].text, "text of ka");
     assert_eq!(page.next, Some("kb".into()));
+}
+
+#[tokio::test]
+async fn a_page_of_a_large_collection_is_one_call_for_no_more_than_the_page() {
+    for server in ["v2.4.0", "v2.6.1"] {
+        let canned = Canned::start(move |method, request, _| match method {
+            "GetVersion" => Some(version(server)),
+            "Query" => Some(rows(request, &["ka", "kb", "kc", "kd"])),
+            _ => None,
+        })
+        .await;
+        let page = canned.store().query("c", &RowQuery::all().limit(2)).await.unwrap();
+        assert_eq!(page.rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), ["ka", "kb"]);
+        assert_eq!(page.next, Some("kb".into()));
+        let sent = canned.requests::<QueryRequest>("Query");
+        let [request] = sent.as_slice() else { panic!("{} calls on {server}", sent.len()) };
+        for (name, value) in [("limit", "3"), ("iterator", "True"), ("reduce_stop_for_best", "True")] {
+            assert_eq!(value_of(&request.query_params, name), Some(value), "{name} on {server}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_longer_than_asked_for_loses_no_row_and_keeps_the_next_one() {
+    let all: Vec<String> = (0..1_200).map(key).collect();
+    let canned = Canned::start(move |method, request, _| match method {
+        "GetVersion" => Some(version("v2.6.1")),
+        "Query" => {
+            // As many from each of two segments as were asked for.
+            let mut request = QueryRequest::decode(request.clone()).unwrap();
+            let limit: usize = value_of(&request.query_params, "limit").unwrap().parse().unwrap();
+            request.query_params = vec![crate::proto::pair("limit", (2 * limit).to_string())];
+            let left: Vec<&str> = all
+                .iter()
+                .map(String::as_str)
+                .filter(|key| request.expr.split("id > \"").nth(1).is_none_or(|cursor| cursor < *key))
+                .collect();
+            Some(rows(&request.encode_to_vec().into(), &left))
+        }
+        _ => None,
+    })
+    .await;
+    let store = canned.store();
+    let mut query = RowQuery::all().limit(500);
+    let mut seen = Vec::new();
+    loop {
+        let page = store.query("c", &query).await.unwrap();
+        assert!(page.rows.len() <= 500);
+        seen.extend(page.rows.into_iter().map(|row| row.id.to_string()));
+        let Some(next) = page.next else { break };
+        query.cursor = Some(next);
+    }
+    assert_eq!(seen, (0..1_200).map(key).collect::<Vec<_>>());
+    assert_eq!(canned.calls("Query"), 3);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Session: a store sees its own writes, by whatever name it wrote and whatever it forgot meanwhile.
 
-use arshai_core::vector::{Query, Record, VectorStore as _, VectorStoreExt as _};
+use arshai_core::vector::{Consistency, Query, Record, RowQuery, VectorStore as _, VectorStoreExt as _};
 
 use super::{
     canned::{Answer, Canned, described, spec},
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::proto::{
     common::{ConsistencyLevel, Status},
-    milvus::{CollectionRequest, MutationResult, QueryRequest, SearchRequest},
+    milvus::{CollectionRequest, GetVersionResponse, MutationResult, QueryRequest, SearchRequest},
 };
 
 fn record() -> Record {
@@ -98,4 +98,33 @@ async fn an_insert_looks_for_keys_that_anybody_wrote() {
     let asked = &server.requests::<QueryRequest>("Query")[0];
     let strong: i32 = ConsistencyLevel::Strong.into();
     assert_eq!((asked.consistency_level, asked.guarantee_timestamp), (strong, 0));
+}
+
+#[tokio::test]
+async fn a_page_of_an_iterator_carries_no_time_after_which_nothing_would_be_shown() {
+    let server = Canned::start(|method, _, _| match method {
+        "GetVersion" => Some(Answer::of(&GetVersionResponse {
+            status: Some(Status::default()),
+            version: "v2.6.1".into(),
+        })),
+        "Query" => Some(Answer::of(&no_rows())),
+        _ => written(method),
+    })
+    .await;
+    let store = server.store();
+    let query = RowQuery::all();
+    store.query("c", &query).await.unwrap();
+    store.upsert("c", vec![record()]).await.unwrap().into_complete().unwrap();
+    store.query("c", &query).await.unwrap();
+    for consistency in [Consistency::Strong, Consistency::Bounded, Consistency::Eventually] {
+        store.query("c", &query.clone().consistency(consistency)).await.unwrap();
+    }
+    let asked: Vec<_> = server
+        .requests::<QueryRequest>("Query")
+        .iter()
+        .map(|request| (request.consistency_level, request.guarantee_timestamp))
+        .collect();
+    use ConsistencyLevel::{Bounded, Eventually, Strong};
+    // One's own writes are seen by seeing everybody's.
+    assert_eq!(asked, [Eventually, Strong, Strong, Bounded, Eventually].map(|level| (i32::from(level), 0)));
 }

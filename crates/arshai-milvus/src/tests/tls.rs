@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use arshai_core::{Deadline, ErrorKind, vector::VectorStore as _};
+use arshai_core::{Deadline, Effect, ErrorKind, vector::VectorStore as _};
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::{
     RootCertStore, ServerConfig,
@@ -10,8 +10,9 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy, copy_bidirectional},
     net::{TcpListener, TcpStream},
+    time::{Instant, sleep_until},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -23,7 +24,7 @@ use crate::{
 
 /// TLS in front of a canned server, for the name `db.example`, asking for a client's certificate of its own authority.
 struct Terminator {
-    _server: Canned,
+    server: Canned,
     address: SocketAddr,
     folder: tempfile::TempDir,
     task: tokio::task::JoinHandle<()>,
@@ -42,7 +43,11 @@ impl Terminator {
                 status: Some(Status::default()),
                 collection_names: vec!["c".into()],
             };
-            (method == "ShowCollections").then(|| Answer::of(&reply))
+            match method {
+                "ShowCollections" => Some(Answer::of(&reply)),
+                "RenameCollection" => Some(Answer::of(&Status::default())),
+                _ => None,
+            }
         })
         .await;
         let authority = || {
@@ -95,7 +100,7 @@ impl Terminator {
                 });
             }
         });
-        Self { _server: server, address, folder, task }
+        Self { server, address, folder, task }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -112,6 +117,43 @@ impl Terminator {
         let store = MilvusStore::new(config).unwrap();
         Deadline::after(Duration::from_millis(800)).scope(store.collections()).await
     }
+
+    /// The settings of a client whose words take so long to reach it.
+    async fn far_away(&self, way: Duration) -> MilvusConfig {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("milvus://{}", listener.local_addr().unwrap());
+        let server = self.address;
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(slow_way(near, TcpStream::connect(server).await.unwrap(), way));
+            }
+        });
+        let mut config = MilvusConfig::from_url(&url).unwrap();
+        config.tls = Some(self.tls("ca.pem", "db.example"));
+        config
+    }
+}
+
+async fn slow_way(near: TcpStream, far: TcpStream, way: Duration) {
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+        (near.into_split(), far.into_split());
+    let (on_its_way, mut arriving) = tokio::sync::mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let leave = async move {
+        let mut buffer = vec![0; 1 << 14];
+        while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
+            on_its_way.send((Instant::now() + way, buffer[..read].to_vec())).unwrap();
+        }
+    };
+    let arrive = async move {
+        while let Some((at, bytes)) = arriving.recv().await {
+            sleep_until(at).await;
+            let _gone = to_server.write_all(&bytes).await;
+        }
+    };
+    let back = async move {
+        let _ended = copy(&mut from_server, &mut to_client).await;
+    };
+    tokio::join!(leave, arrive, back);
 }
 
 #[tokio::test]
@@ -155,4 +197,26 @@ async fn a_file_that_cannot_be_read_is_refused_by_name() {
     let error = MilvusStore::new(config).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("no-such-authority.pem"), "{error}");
+}
+
+#[tokio::test]
+async fn a_write_sent_late_because_of_its_connection_has_all_of_its_time_to_be_answered() {
+    let server = Terminator::start(false).await;
+    // A second until there is a connection, and another one until the write is there.
+    let mut config = server.far_away(Duration::from_secs(1)).await;
+    config.attempt_timeout = Duration::from_millis(1_500);
+    let client = MilvusStore::new(config).unwrap().client();
+    client.rename_collection("a", "b").await.unwrap();
+    assert_eq!(server.server.calls("RenameCollection"), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_in_tls_after_a_write_was_sent_does_not_say_that_it_did_not_happen() {
+    let server = Terminator::start(true).await;
+    // The client, who has no certificate, believes itself connected until the server has heard of that.
+    let config = server.far_away(Duration::from_millis(300)).await;
+    let client = MilvusStore::new(config).unwrap().client();
+    let error = client.rename_collection("a", "b").await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Config, 1), "{error}");
+    assert_eq!(error.effect(), Effect::Unknown, "{error}");
 }

@@ -206,6 +206,72 @@ async fn time_to_connect_is_not_taken_from_the_time_to_answer() {
     assert!(error.attempts() <= 2, "{error}");
 }
 
+#[tokio::test]
+async fn a_write_given_up_while_it_waits_for_its_turn_in_a_connection_is_not_sent_after_that() {
+    let answer = Answer::of(&hits());
+    let server = Canned::start_narrow(Some(1), move |method, _, before| match (method, before) {
+        ("Search", 0) => after(&answer, Duration::from_secs(1)),
+        ("Search", _) => Some(answer.clone()),
+        ("RenameCollection", _) => Some(Answer::of(&Status::default())),
+        _ => None,
+    })
+    .await;
+    let mut config = server.config();
+    config.connections = 1;
+    let store = MilvusStore::new(config).unwrap();
+    // By then the client knows what the server allows.
+    store.open(&spec()).await.unwrap();
+    let searching = tokio::spawn({
+        let store = store.clone();
+        async move { store.search_one("c", query(), 5).await }
+    });
+    until(|| server.calls("Search") == 1).await;
+    let client = store.client();
+    let error = Deadline::after(SHORT).scope(client.rename_collection("c", "d")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied), "{error}");
+    assert_eq!(searching.await.unwrap().unwrap().len(), 2);
+    // Its turn would have been before this one's.
+    assert_eq!(store.search_one("c", query(), 5).await.unwrap().len(), 2);
+    assert_eq!(server.calls("RenameCollection"), 0);
+}
+
+#[tokio::test]
+async fn asking_what_server_it_is_takes_from_the_time_to_make_an_index() {
+    let server = Canned::start(|method, _, _| match method {
+        "GetVersion" | "CreateIndex" => after(&standard(method), Duration::from_millis(600)),
+        _ => None,
+    })
+    .await;
+    let mut config = server.config();
+    config.timeout = Duration::from_secs(1);
+    let client = MilvusStore::new(config).unwrap().client();
+    let error = client.create_index("c", "dense_vector", &[("index_type", "HNSW")]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+}
+
+#[tokio::test]
+async fn a_change_whose_future_is_dropped_leaves_no_old_shape_behind() {
+    const CHANGES: [&str; 4] = ["AlterAlias", "DropIndex", "CreateIndex", "RenameCollection"];
+    let server = Canned::start(|method, _, _| CHANGES.contains(&method).then_some(Answer::Silence)).await;
+    let store = server.store();
+    for method in CHANGES {
+        store.inner.look("c").await.unwrap();
+        let client = store.client();
+        let changing = tokio::spawn(async move {
+            match method {
+                "AlterAlias" => client.alter_alias("other", "c").await,
+                "DropIndex" => client.drop_index("c", "dense_vector").await,
+                "CreateIndex" => client.create_index("c", "dense_vector", &[]).await,
+                _ => client.rename_collection("c", "d").await,
+            }
+        });
+        until(|| server.calls(method) == 1).await;
+        changing.abort();
+        let _cancelled = changing.await;
+        assert!(store.inner.remembered("c").is_none(), "{method}");
+    }
+}
+
 #[test]
 fn a_store_outlives_the_runtime_it_was_first_used_in() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

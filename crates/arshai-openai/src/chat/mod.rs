@@ -195,10 +195,10 @@ impl OpenAiChat {
         deadline: Deadline,
     ) -> Result<crate::transport::Body> {
         let quirks = self.transport.quirks();
+        let mut asks_usage = quirks.takes_stream_options();
         loop {
             let mut body = request::body(request, images, &self.config, &self.model, self.new_field())?;
             body.insert("stream".to_owned(), true.into());
-            let asks_usage = quirks.takes_stream_options();
             if asks_usage {
                 body.insert("stream_options".to_owned(), serde_json::json!({ "include_usage": true }));
             }
@@ -208,8 +208,11 @@ impl OpenAiChat {
             // The headers of a stream come at once; it is the whole reply that takes long.
             call.timeout = Some(self.transport.config().request_timeout.min(deadline.remaining()));
             match Box::pin(self.transport.open(call, make)).await {
-                Err(error) if asks_usage && is_about(&error, "stream_options") => {
+                Err(error) if asks_usage && is_about(&error, "stream_options") => asks_usage = false,
+                Ok(body) if !asks_usage => {
+                    // Only now: words of the prompt that the server repeated may have named the field.
                     quirks.refuse_stream_options();
+                    return Ok(body);
                 }
                 outcome => return outcome,
             }
@@ -232,8 +235,8 @@ impl OpenAiChat {
 }
 
 fn is_about(error: &Error, field: &str) -> bool {
-    let refusal = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Refusal>());
-    error.kind() == ErrorKind::InvalidInput && refusal.is_some_and(|refusal| refusal.is_about(field))
+    error.kind() == ErrorKind::InvalidInput
+        && Refusal::of(error).is_some_and(|refusal| refusal.is_about(field))
 }
 
 #[async_trait]

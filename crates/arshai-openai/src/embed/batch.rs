@@ -1,6 +1,6 @@
 //! One batch: sent whole, and halved until the text that the server fails on stands alone.
 
-use std::{error::Error as _, sync::Arc};
+use std::sync::Arc;
 
 use arshai_core::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -11,8 +11,9 @@ use crate::transport::{Call, Refusal};
 
 /// A text that every model can embed, to tell a request that is wrong from a text that is.
 const HARMLESS: &str = "ready";
-/// Attempts of a half: the whole has been tried often enough.
-const ATTEMPTS: u32 = 2;
+/// So often may the server fail on a half: on the whole it has failed often enough. What is about the server or the way
+/// to it (429, 503, a reset) is tried as often as ever.
+const FAILURES: u32 = 2;
 /// So often may the halves of a batch fail with what is not about its texts for certain.
 const MOST_FAILURES: u32 = 40;
 
@@ -63,10 +64,10 @@ pub(super) async fn embed(parts: Arc<Parts>, batch: Batch, lane: Option<Arc<Sema
     let mut waiting = vec![batch.inputs];
     // Whether a text of this batch, or a harmless one in its place, was embedded.
     let mut is_sound = false;
-    let (mut attempts, mut failures) = (None, 0);
+    let (mut allowed, mut failures) = (None, 0);
     // The last is taken first, so that the order is kept.
     while let Some(inputs) = waiting.pop() {
-        let error = match way.send(&inputs, attempts).await {
+        let error = match way.send(&inputs, allowed).await {
             Ok(rows) => {
                 done.add(&inputs, rows);
                 is_sound = true;
@@ -90,8 +91,7 @@ pub(super) async fn embed(parts: Arc<Parts>, batch: Batch, lane: Option<Arc<Sema
             done.fail(inputs, &error, is_refused);
             continue;
         }
-        let is_told =
-            blame == Blame::Length || (is_refused && (is_sound || way.parts.known_dimension().is_some()));
+        let is_told = blame == Blame::Length || (is_refused && (is_sound || way.parts.has_answered()));
         if !is_sound && !is_told {
             match way.probe().await {
                 Ok(()) => is_sound = true,
@@ -110,7 +110,7 @@ pub(super) async fn embed(parts: Arc<Parts>, batch: Batch, lane: Option<Arc<Sema
             }
         }
         if inputs.len() > 1 {
-            attempts = Some(ATTEMPTS);
+            allowed = Some(FAILURES);
             let mut first = inputs;
             let second = first.split_off(first.len() / 2);
             waiting.extend([second, first]);
@@ -136,7 +136,7 @@ enum Blame {
 
 impl Blame {
     fn of(error: &Error) -> Self {
-        let refusal = refusal(error);
+        let refusal = Refusal::of(error);
         let status = refusal.map(|refusal| refusal.status);
         match error.kind() {
             ErrorKind::InvalidInput if refusal.is_some_and(Refusal::is_too_long) => Self::Length,
@@ -197,10 +197,6 @@ fn not_finite() -> Error {
     )
 }
 
-fn refusal(error: &Error) -> Option<&Refusal> {
-    error.source()?.downcast_ref()
-}
-
 #[derive(Serialize)]
 struct Request<'a> {
     model: &'a str,
@@ -221,25 +217,25 @@ impl Way {
     /// Whether the server embeds anything at all.
     async fn probe(&self) -> Result<()> {
         let harmless = Sending { number: 0, wording: HARMLESS.into(), tokens: 1 };
-        Box::pin(self.send(&[harmless], Some(ATTEMPTS))).await.map(drop)
+        Box::pin(self.send(&[harmless], Some(FAILURES))).await.map(drop)
     }
 
     /// One request. A server that refuses base64 is asked again without, now and from then on.
-    async fn send(&self, inputs: &[Sending], attempts: Option<u32>) -> Result<reply::Rows> {
+    async fn send(&self, inputs: &[Sending], failures: Option<u32>) -> Result<reply::Rows> {
         let parts = &self.parts;
         let quirks = parts.transport.quirks();
         let base64 = quirks.takes_base64();
-        let outcome = self.request(inputs, attempts, base64).await;
+        let outcome = self.request(inputs, failures, base64).await;
         let Err(error) = &outcome else { return outcome };
-        let said = refusal(error);
+        let said = Refusal::of(error);
         let about = said.is_some_and(|said| said.is_about("encoding_format") || said.is_about("base64"));
         // Before the first success, any refusal may be about base64 without saying so.
-        let perhaps = parts.known_dimension().is_none() && !said.is_some_and(Refusal::is_too_long);
+        let perhaps = !parts.has_answered() && !said.is_some_and(Refusal::is_too_long);
         let is_refused = matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported);
         if !base64 || !is_refused || said.is_none() || !(about || perhaps) {
             return outcome;
         }
-        let again = self.request(inputs, attempts, false).await;
+        let again = self.request(inputs, failures, false).await;
         if again.is_ok() {
             tracing::info!(
                 host = parts.transport.endpoint().host(),
@@ -251,11 +247,11 @@ impl Way {
         outcome
     }
 
-    async fn request(&self, inputs: &[Sending], attempts: Option<u32>, base64: bool) -> Result<reply::Rows> {
+    async fn request(&self, inputs: &[Sending], failures: Option<u32>, base64: bool) -> Result<reply::Rows> {
         let parts = &self.parts;
         let mut call = Call::new(EMBED, &parts.model);
         call.tokens = inputs.iter().map(|input| input.tokens as u64).sum();
-        call.attempts = attempts;
+        call.failures = failures;
         call.lane = self.lane.clone();
         let expected = inputs.len();
         let request = Request {

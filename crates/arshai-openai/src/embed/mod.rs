@@ -10,7 +10,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -81,8 +81,10 @@ struct Parts {
     id: String,
     config: EmbedderConfig,
     gate: Gate,
-    /// 0 until the first reply.
+    /// 0 until the first reply, unless it is configured.
     dimension: AtomicUsize,
+    /// Whether a reply had vectors of that length.
+    answered: AtomicBool,
 }
 
 impl OpenAiEmbedder {
@@ -112,7 +114,15 @@ impl OpenAiEmbedder {
         config.validate()?;
         let id = config.id.clone().unwrap_or_else(|| config.default_id(&model));
         let dimension = AtomicUsize::new(config.dimensions.unwrap_or(0));
-        let parts = Parts { transport, model, id, config, gate: Gate::new(), dimension };
+        let parts = Parts {
+            transport,
+            model,
+            id,
+            config,
+            gate: Gate::new(),
+            dimension,
+            answered: AtomicBool::new(false),
+        };
         Ok(Self { parts: Arc::new(parts) })
     }
 
@@ -212,6 +222,11 @@ impl Parts {
         Some(self.dimension.load(Ordering::Relaxed)).filter(|dimension| *dimension > 0)
     }
 
+    /// Whether the server has embedded a text: requests are sound. A length that is configured says nothing of that.
+    fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
     /// Every vector of an embedder has one length; the first reply decides which.
     fn agree_on(&self, dimension: usize) -> Result<()> {
         let known = self.dimension.compare_exchange(0, dimension, Ordering::Relaxed, Ordering::Relaxed);
@@ -222,7 +237,10 @@ impl Parts {
             )
             .with_context("expected", known)
             .with_context("returned", dimension)),
-            _ => Ok(()),
+            _ => {
+                self.answered.store(true, Ordering::Relaxed);
+                Ok(())
+            }
         }
     }
 }

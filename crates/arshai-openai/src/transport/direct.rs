@@ -131,8 +131,8 @@ impl Transport {
     /// Whether the server refused the request because of this field of it.
     #[doc(hidden)]
     pub fn is_about(error: &Error, field: &str) -> bool {
-        let refusal = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Refusal>());
-        error.kind() == ErrorKind::InvalidInput && refusal.is_some_and(|refusal| refusal.is_about(field))
+        error.kind() == ErrorKind::InvalidInput
+            && Refusal::of(error).is_some_and(|refusal| refusal.is_about(field))
     }
 
     /// The host and port of the server.

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tower_service::Service;
 
-use super::{Call, Inner, PATIENCE, failure, redact::Sent, retry};
+use super::{Call, Inner, PATIENCE, Refusal, failure, redact::Sent, retry};
 
 /// A place among the requests in flight: of the caller's own, and of all on the transport.
 pub(super) struct Place {
@@ -72,14 +72,16 @@ impl<T: Send + 'static> Exchange<T> {
     async fn run(&self, request: &HttpRequestFactory) -> Result<T> {
         let operation = self.call.operation;
         let deadline = Deadline::current_or(self.inner.config.total_timeout);
-        let mut attempt = 0;
+        let (mut attempt, mut failures) = (0, 0);
         loop {
             attempt += 1;
             let error = match self.attempt(request, deadline).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error.with_operation(operation).with_attempts(attempt),
             };
-            if self.call.attempts.is_some_and(|most| attempt >= most) {
+            failures += u32::from(Refusal::of(&error).is_some_and(|refusal| refusal.status == 500));
+            let is_enough = |count: u32, most: Option<u32>| most.is_some_and(|most| count >= most);
+            if is_enough(attempt, self.call.attempts) || is_enough(failures, self.call.failures) {
                 return Err(error);
             }
             let Some(wait) = retry::wait(&self.inner.config, attempt, &error) else { return Err(error) };

@@ -14,6 +14,10 @@ use super::{
 
 /// Bytes of an error's body that are read.
 const MOST_READ: usize = 64 << 10;
+/// Fields that some servers refuse, and without which they are asked again. `stream` is none of them: as a word of a
+/// prompt it is too common.
+const FIELDS: [&str; 5] =
+    ["base64", "encoding_format", "response_format", "stream_options", "timestamp_granularities"];
 
 /// What a server said when it refused; the source of the error made of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub(crate) struct Refusal {
     /// From what the server said itself: what is left out of a message afterwards must not matter.
     is_too_long: bool,
     is_quota: bool,
+    /// Those of the known fields that it names; a prompt may name them too, and they would be left out with it.
+    about: Vec<&'static str>,
     /// The status is made of other words.
     is_guessed: bool,
     should_retry: Option<bool>,
@@ -141,6 +147,11 @@ fn redirected(status: u16, headers: &HeaderMap, from: &Url) -> Error {
 }
 
 impl Refusal {
+    /// What the server said, when it is the source of this error.
+    pub(crate) fn of(error: &Error) -> Option<&Self> {
+        error.source()?.downcast_ref()
+    }
+
     fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let mut this = Self {
             status,
@@ -202,6 +213,7 @@ impl Refusal {
     fn judge(&mut self) {
         self.is_too_long = self.tells_too_long();
         self.is_quota = self.names(&["insufficient_quota", "billing"]);
+        self.about = FIELDS.into_iter().filter(|field| self.is_naming(field)).collect();
     }
 
     /// The status that would go with what an error inside a good reply is called.
@@ -243,6 +255,10 @@ impl Refusal {
 
     /// Whether it is about this field of the request.
     pub(crate) fn is_about(&self, field: &str) -> bool {
+        self.about.contains(&field) || self.is_naming(field)
+    }
+
+    fn is_naming(&self, field: &str) -> bool {
         self.param.as_deref().is_some_and(|param| param.contains(field)) || self.says(&[field])
     }
 
@@ -389,6 +405,25 @@ mod tests {
             assert_eq!((refusal.code.as_deref(), refusal.message.as_str()), (code, message), "{body}");
         }
         assert_eq!(Refusal::read(500, &HeaderMap::new(), b"\xff\xfe").message, "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn what_a_prompt_says_does_not_hide_which_field_is_refused() {
+        let config = crate::OpenAiConfig::new("http://127.0.0.1:1/v1");
+        let endpoint = std::sync::Arc::new(crate::config::Endpoint::new(&config).unwrap());
+        for field in FIELDS {
+            let prompt = [format!("what does the field {field} mean?"), field.to_owned()];
+            let sent = Sent::new(&endpoint, None, Some(&prompt));
+            for body in [
+                format!("Unknown parameter: {field}"),
+                format!(r#"{{"error":{{"message":"no","param":"{field}"}}}}"#),
+            ] {
+                let error = read(400, &body).into_error(&sent);
+                let refusal = Refusal::of(&error).unwrap();
+                assert!(refusal.is_about(field), "{refusal:?}");
+                assert!(!error.to_string().contains(field), "it is left out all the same: {error}");
+            }
+        }
     }
 
     #[test]

@@ -98,8 +98,10 @@ pub struct Call {
     pub timeout: Option<Duration>,
     /// Attempts at most; the configured number when `None`.
     pub attempts: Option<u32>,
-    /// What of the content must not be in errors, where the body does not show it.
-    pub hidden: Option<String>,
+    /// So often may the server fail on it (status 500), within the attempts; not limited by itself when `None`.
+    pub failures: Option<u32>,
+    /// What of the content must not be in errors, each text by itself, where the body does not show it.
+    pub hidden: Option<Vec<String>>,
     /// The caller's own limit of requests in flight. A place is held from the sending of a request to the last byte of
     /// its reply, and not while that is understood or while another attempt is waited for.
     pub lane: Option<Arc<Semaphore>>,
@@ -114,6 +116,7 @@ impl Call {
             tokens: 0,
             timeout: None,
             attempts: None,
+            failures: None,
             hidden: None,
             lane: None,
         }

@@ -33,14 +33,14 @@ enum What {
     Nothing,
     /// A request whose body holds it.
     Request(Box<Request>),
-    /// A text that the body does not show.
-    Hidden(String),
+    /// Texts that the body does not show.
+    Hidden(Vec<String>),
     /// Not known here: no message of the server can be shown.
     Unknown,
 }
 
 impl Sent {
-    pub(super) fn new(endpoint: &Arc<Endpoint>, request: Option<Request>, hidden: Option<&str>) -> Self {
+    pub(super) fn new(endpoint: &Arc<Endpoint>, request: Option<Request>, hidden: Option<&[String]>) -> Self {
         let what = match (hidden, request) {
             (Some(hidden), _) => What::Hidden(hidden.to_owned()),
             (None, Some(request)) => What::Request(Box::new(request)),
@@ -71,7 +71,7 @@ impl Sent {
         match &self.what {
             What::Nothing => {}
             What::Request(request) => said.read(request),
-            What::Hidden(text) => said.add(text, true),
+            What::Hidden(texts) => texts.iter().for_each(|text| said.add(text, true)),
             What::Unknown => {
                 for text in texts {
                     if !is_a_name(text) {
@@ -308,6 +308,16 @@ mod tests {
             assert_eq!(shown(message, &json!({ "messages": [{ "content": [{ "text": prompt }] }] })), left);
         }
         assert_eq!(shown("the user said", &json!({ "messages": [{ "role": "user" }] })), "the user said");
+    }
+
+    #[test]
+    fn short_texts_that_the_body_does_not_show_are_left_out_each_by_itself() {
+        let config = crate::OpenAiConfig::new("http://127.0.0.1:1/v1");
+        let endpoint = Arc::new(Endpoint::new(&config).unwrap());
+        let hidden = ["we met in the old town".to_owned(), "Kowalski".to_owned(), "AB 12".to_owned()];
+        let mut message = "no model knows Kowalski (AB 12) in the old town".to_owned();
+        Sent::new(&endpoint, None, Some(&hidden)).clean([&mut message]);
+        assert_eq!(message, "no model knows […] ([…]) […]");
     }
 
     #[test]

@@ -256,6 +256,68 @@ async fn a_wrong_key_ends_the_call_at_once() {
     assert!(asked.load(Ordering::SeqCst) <= 10, "{asked:?} of 100 batches");
 }
 
+/// What two requests have in common when one is another attempt of the other.
+fn content(request: &Value) -> String {
+    request["input"].to_string()
+}
+
+#[tokio::test]
+async fn a_storm_of_429_while_a_bad_text_is_looked_for_loses_no_other() {
+    for status in [429, 503] {
+        let asked = std::sync::Mutex::new(std::collections::HashMap::new());
+        // Whatever it is asked, the probe too, three times nobody has time for it.
+        let (server, _) = Embeddings::start(move |_, body| {
+            if holds(body, "poison") {
+                return Some(refused("the input is invalid"));
+            }
+            let mut asked = asked.lock().unwrap();
+            let times: &mut usize = asked.entry(content(body)).or_default();
+            *times += 1;
+            (*times <= 3).then(|| ResponseTemplate::new(status))
+        })
+        .await;
+        let mut texts = texts(100);
+        texts[37] = "poison".into();
+        let batch = embedder(quick(&server.uri())).embed(&refs(&texts), Input::Document).await.unwrap();
+        let failed: Vec<_> =
+            batch.rows().enumerate().filter_map(|(n, row)| Some((n, row.err()?.kind()))).collect();
+        assert_eq!(failed, [(37, ErrorKind::InvalidInput)], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_a_server_fails_on_is_not_looked_for_with_every_attempt() {
+    let (server, requests) =
+        Embeddings::start(|_, body| holds(body, "poison").then(|| ResponseTemplate::new(500))).await;
+    let mut texts = texts(100);
+    texts[37] = "poison".into();
+    let config = quick(&server.uri()).with_max_attempts(8);
+    let batch = embedder(config).embed(&refs(&texts), Input::Document).await.unwrap();
+    assert_eq!(batch.rows().filter(|row| row.is_err()).count(), 1);
+    // The whole, the harmless text, and on each level twice the half that fails and once the other.
+    let requests = requests.lock().unwrap().len();
+    assert!(requests <= 8 + 1 + 7 * 3, "{requests}");
+}
+
+#[tokio::test]
+async fn a_configured_length_is_no_proof_that_requests_are_sound() {
+    let config = || EmbedderConfig::default().with_dimensions(3);
+    let (server, requests) = Embeddings::start(|_, _| Some(refused("dimensions are not supported"))).await;
+    let texts = texts(100);
+    let error = with(&server.uri(), config()).embed(&refs(&texts), Input::Document).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(requests.lock().unwrap().len() <= 4, "{}", requests.lock().unwrap().len());
+    // Nor that base64 is taken.
+    let (server, requests) =
+        Embeddings::start(|_, body| (body["encoding_format"] == "base64").then(|| refused("bad request")))
+            .await;
+    let embedder = with(&server.uri(), config());
+    for n in 0..2 {
+        assert_eq!(embedder.embed_query(&format!("text {n}")).await.unwrap()[0], n as f32);
+    }
+    assert_eq!(requests.lock().unwrap().len(), 3);
+}
+
 /// A hundred texts, one of them poisoned; which ones failed, and why, and how many requests it took.
 async fn one_fails(
     failure: impl Fn(&Value) -> ResponseTemplate + Send + Sync + 'static,

@@ -346,6 +346,43 @@ async fn a_server_that_refuses_to_tell_usage_is_asked_without() {
     assert_eq!(*asked.lock().unwrap(), [true, false, false]);
 }
 
+#[tokio::test]
+async fn a_prompt_about_the_field_that_a_server_refuses_changes_nothing() {
+    let asked: std::sync::Arc<Mutex<Vec<bool>>> = std::sync::Arc::default();
+    let seen = std::sync::Arc::clone(&asked);
+    let server = Raw::start(move |number, body, mut socket| {
+        let asks = serde_json::from_str::<Value>(&body).unwrap().get("stream_options").is_some();
+        seen.lock().unwrap().push(asks);
+        async move {
+            let refusal = match number {
+                // It is the prompt that it will not have, whichever way it is asked.
+                0 | 1 => Some("bad words: what are stream options, or stream_options?"),
+                _ => asks.then_some("Unknown parameter: stream_options"),
+            };
+            let refused = |refusal: &str| {
+                let length = refusal.len();
+                format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {length}\r\n\r\n{refusal}").into_bytes()
+            };
+            let bytes = refusal.map_or_else(|| event_stream(&hello()), refused);
+            socket.write_all(&bytes).await.ok()?;
+            Some(socket)
+        }
+    })
+    .await;
+    let model = chat_model(quick(&server.url()));
+    let question = || {
+        let words = "what are stream options, or stream_options?";
+        ChatRequest::new(vec![ChatMessage::User(UserMessage::new(words))])
+    };
+    let error = model.stream(question()).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    for _ in 0..2 {
+        assert_eq!(texts(&items(&model, question()).await), "hello 👋");
+    }
+    // A refusal of the prompt has taught nothing, that of the field has.
+    assert_eq!(*asked.lock().unwrap(), [true, false, true, false, false]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_streams_at_once_lose_no_event() {
     // The first of them go on only when so many are open: they are under way together.

@@ -1,11 +1,13 @@
 //! What one request sends: a recording, or a part of it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use arshai_core::{Error, Result};
 use reqwest::{Body, multipart::Part};
 
 use super::{Clip, Once, Stored, Why, mime};
+
+const WAV: &str = "audio/wav";
 
 /// What is sent, whole or in part.
 #[derive(Debug, Clone)]
@@ -35,6 +37,17 @@ impl Source {
         }
     }
 
+    /// The name it is sent by: a part with a header of ours is a WAV file, whatever the whole is called.
+    fn sent_name(&self) -> Cow<'_, str> {
+        let name = self.name();
+        match self {
+            Self::Stored(_, clip) if !clip.header.is_empty() && mime(name) != WAV => {
+                Cow::Owned(format!("{}.wav", name.rsplit_once('.').map_or(name, |(stem, _)| stem)))
+            }
+            _ => Cow::Borrowed(name),
+        }
+    }
+
     /// How it is called in errors.
     pub(crate) fn title(&self) -> String {
         match self {
@@ -60,7 +73,9 @@ impl Source {
             Some(size) => Part::stream_with_length(body, size),
             None => Part::stream(body),
         };
-        let part = part.file_name(self.name().to_owned()).mime_str(mime(self.name()));
+        let name = self.sent_name();
+        let kind = mime(&name);
+        let part = part.file_name(name.into_owned()).mime_str(kind);
         part.map_err(|error| Error::internal("a MIME type is none").with_source(error.without_url()))
     }
 }

@@ -2,7 +2,7 @@
 
 use arshai_core::{
     Error, ErrorKind, Result,
-    config::{Secret, Variable},
+    config::{Secret, Settings, Variable},
 };
 use arshai_openai::{OpenAiConfig, Transport};
 
@@ -152,6 +152,13 @@ impl AzureSpeechConfig {
         Ok(config)
     }
 
+    /// The same with the shared settings; the time for one attempt stays 300 s where they say less.
+    #[must_use]
+    pub fn with_settings(mut self, settings: &Settings) -> Self {
+        self.server = patient(self.server.with_settings(settings));
+        self
+    }
+
     /// The same at another base URL, for all interfaces.
     #[must_use]
     pub fn with_base_url(mut self, url: impl Into<String>) -> Self {
@@ -236,6 +243,21 @@ mod tests {
         AzureSpeechConfig::from_variables(|asked| {
             variables.iter().find(|(name, _)| *name == asked).map(|(_, value)| (*value).to_owned())
         })
+    }
+
+    #[test]
+    fn settings_of_the_program_beat_the_environment_and_leave_time_for_sound() {
+        let environment = [
+            ("AZURE_SPEECH_KEY", "k"),
+            ("AZURE_SPEECH_REGION", "westeurope"),
+            ("OPENAI_REQUEST_TIMEOUT", "500"),
+        ];
+        for (given, expected) in [(60, 300), (100_000, 100_000)] {
+            let mut settings = Settings::default();
+            settings.openai_request_timeout = std::time::Duration::from_secs(given);
+            let server = read(&environment).unwrap().with_settings(&settings).server;
+            assert_eq!(server.request_timeout.as_secs(), expected);
+        }
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Parts {
         let mut call = Call::new(TRANSCRIBE, self.id());
         call.timeout = Some(patience(&self.transport, None, &source));
         call.attempts = (!source.can_be_sent_again()).then_some(1);
-        call.hidden = Some(options.hints.join("\n"));
+        call.hidden = Some(options.hints.clone());
         let heard = Box::pin(self.transport.send(call, decode, build)).await;
         heard.map_err(|error| mended(error, &why, &sent))
     }

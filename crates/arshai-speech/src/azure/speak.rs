@@ -95,7 +95,7 @@ impl Service for Server {
     fn call(&self, operation: &'static str, text: &str, options: &SpeakOptions) -> Call {
         let mut call = Call::new(operation, self.model(options));
         // The body shows it escaped.
-        call.hidden = Some(text.to_owned());
+        call.hidden = Some(vec![text.to_owned()]);
         call
     }
 

@@ -6,7 +6,7 @@ mod retiring;
 
 use std::time::Duration;
 
-use arshai_core::{Error, ErrorKind, Result};
+use arshai_core::{Error, ErrorKind, Result, config::Settings};
 use arshai_openai::{OpenAiConfig, Transport};
 
 pub use choice::{SpeechService, synthesizer_from_env, transcriber_from_env};
@@ -70,6 +70,14 @@ impl SpeechConfig {
             synthesis_model: "gpt-4o-mini-tts".to_owned(),
             synthesizer: SynthesizerConfig::default(),
         }
+    }
+
+    /// The same with the shared settings, for both servers; the time for one attempt stays 300 s where they say less.
+    #[must_use]
+    pub fn with_settings(mut self, settings: &Settings) -> Self {
+        self.transcription = patient(self.transcription.with_settings(settings));
+        self.synthesis = patient(self.synthesis.with_settings(settings));
+        self
     }
 
     /// The same with another model that hears.

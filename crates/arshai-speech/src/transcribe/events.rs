@@ -32,7 +32,7 @@ pub(super) fn of(transcript: Transcript) -> Told {
 pub(super) fn read(body: Body, transport: Transport) -> Told {
     let kind = body.content_type().unwrap_or_default().to_owned();
     if !kind.starts_with("text/event-stream") {
-        let whole = async move { whole(body, &kind, &transport).await };
+        let whole = async move { whole(body, &kind).await };
         let events = stream::once(whole).flat_map(|transcript| match transcript {
             Ok(transcript) => of(transcript),
             Err(error) => stream::iter([Err(error.with_operation(STREAM))]).boxed(),
@@ -55,7 +55,7 @@ pub(super) fn read(body: Body, transport: Transport) -> Told {
     .boxed()
 }
 
-async fn whole(mut body: Body, kind: &str, transport: &Transport) -> Result<Transcript> {
+async fn whole(mut body: Body, kind: &str) -> Result<Transcript> {
     let mut bytes = Vec::new();
     while let Some(chunk) = body.chunk().await? {
         bytes.extend_from_slice(&chunk);
@@ -64,7 +64,7 @@ async fn whole(mut body: Body, kind: &str, transport: &Transport) -> Result<Tran
     if let Ok(kind) = kind.parse() {
         headers.insert("content-type", kind);
     }
-    reply::decode(&Reply { headers, body: bytes }, transport)
+    reply::decode(&Reply { headers, body: bytes }, |error| body.reported(error))
 }
 
 struct Reader {
@@ -137,13 +137,15 @@ impl Reader {
             return Ok(());
         }
         let value = match serde_json::from_str::<Value>(data) {
-            Ok(value @ (Value::Object(_) | Value::String(_))) => value,
+            // Nobody said that: it keeps the connection alive.
+            Ok(Value::Null) => return Ok(()),
             // A server that was asked for text streams text, and a number is what somebody said.
-            _ => {
+            Err(_) | Ok(Value::Number(_) | Value::Bool(_)) => {
                 self.kind = Kind::Stretches;
                 self.text(data);
                 return Ok(());
             }
+            Ok(value) => value,
         };
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         match value.get("type").and_then(Value::as_str) {
@@ -159,7 +161,7 @@ impl Reader {
             }
             Some("transcript.text.done") => {
                 let told = self.whole.text.trim().to_owned();
-                let said = reply::from_json(&value, &self.transport).unwrap_or_default();
+                let said = reply::from_json(&value, |error| self.reported(error)).unwrap_or_default();
                 if told.is_empty() && !said.text.is_empty() {
                     self.ready.push_back(TranscriptEvent::Text(said.text.clone()));
                 }
@@ -172,16 +174,11 @@ impl Reader {
                 }
                 self.done();
             }
-            Some("error") => {
-                let body = self.body.as_ref();
-                return Err(
-                    body.map_or_else(|| self.transport.reported(&value), |body| body.reported(&value))
-                );
-            }
+            Some("error") => return Err(self.reported(&value)),
             // Of a later version of the protocol.
             Some(kind) if kind.starts_with("transcript.") => {}
             _ => {
-                let stretch = reply::from_json(&value, &self.transport)?;
+                let stretch = reply::from_json(&value, |error| self.reported(error))?;
                 self.kind = Kind::Stretches;
                 self.text(&stretch.text);
                 self.whole.language = self.whole.language.take().or(stretch.language);
@@ -190,6 +187,12 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// The error that an event reports. The body knows what it answers, and what of the server's words may be shown.
+    fn reported(&self, error: &Value) -> Error {
+        let body = self.body.as_ref();
+        body.map_or_else(|| self.transport.reported(error), |body| body.reported(error))
     }
 
     fn delta(&mut self, text: String) {

@@ -18,8 +18,8 @@ use crate::audio::{Source, Why};
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
     pub(super) plain: Vec<(String, String)>,
-    /// What of them must not be repeated in errors.
-    pub(super) hidden: String,
+    /// What of them must not be repeated in errors: the prompt as it is sent, and each text in it.
+    pub(super) hidden: Vec<String>,
 }
 
 impl Fields {
@@ -58,7 +58,8 @@ impl Fields {
         if !prompt.is_empty() {
             add("prompt", prompt.to_owned());
         }
-        let hidden = format!("{prompt}\n{}", hints.join("\n"));
+        let texts = options.prompt.as_deref().into_iter().chain(hints);
+        let hidden = std::iter::once(prompt).chain(texts).map(str::to_owned).collect();
         plain.extend(config.fields.iter().cloned());
         Ok(Self { plain, hidden })
     }

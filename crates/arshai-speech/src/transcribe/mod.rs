@@ -214,7 +214,7 @@ impl Parts {
             let shape = Shape::new(&self.config, lessons, wanted, false);
             let why = Why::default();
             let transport = self.transport.clone();
-            let decode = move |reply| reply::decode(&reply, &transport);
+            let decode = move |reply| reply::decode(&reply, |error| transport.reported(error));
             let build = self.build(source, fields, &shape, &why);
             let call = self.call(operation, source, fields);
             let sent = Box::pin(self.transport.send(call, decode, build)).await;

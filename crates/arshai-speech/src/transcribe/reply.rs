@@ -6,13 +6,13 @@ use arshai_core::{
     Effect, Error, ErrorKind, Result,
     speech::{Segment, Transcript, Word},
 };
-use arshai_openai::{Reply, Transport};
+use arshai_openai::Reply;
 use serde_json::Value;
 
 use super::cues;
 
-/// A reply that was read whole.
-pub(super) fn decode(reply: &Reply, transport: &Transport) -> Result<Transcript> {
+/// A reply that was read whole. `reported` makes the error of one that the server tells in it.
+pub(super) fn decode(reply: &Reply, reported: impl Fn(&Value) -> Error) -> Result<Transcript> {
     let kind = reply.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let is_text = kind.starts_with("text/") && !kind.starts_with("text/html");
     let Ok(text) = std::str::from_utf8(&reply.body) else { return Err(strange(kind, "it is not UTF-8")) };
@@ -20,7 +20,7 @@ pub(super) fn decode(reply: &Reply, transport: &Transport) -> Result<Transcript>
     if let Ok(value) = serde_json::from_str::<Value>(text) {
         // A number is what somebody said, when the server says it is text.
         return match (&value, is_text) {
-            (Value::Object(_) | Value::String(_), _) => from_json(&value, transport),
+            (Value::Object(_) | Value::String(_), _) => from_json(&value, reported),
             (_, true) => Ok(Transcript::new(text)),
             (_, false) => Err(strange(kind, "it is JSON without a text")),
         };
@@ -35,7 +35,7 @@ pub(super) fn decode(reply: &Reply, transport: &Transport) -> Result<Transcript>
 }
 
 /// A transcript as JSON.
-pub(super) fn from_json(value: &Value, transport: &Transport) -> Result<Transcript> {
+pub(super) fn from_json(value: &Value, reported: impl Fn(&Value) -> Error) -> Result<Transcript> {
     if let Value::String(text) = value {
         return Ok(Transcript::new(text));
     }
@@ -43,7 +43,7 @@ pub(super) fn from_json(value: &Value, transport: &Transport) -> Result<Transcri
     let text = match value.get("text").and_then(Value::as_str) {
         Some(text) => text.to_owned(),
         None if value.get("error").is_some_and(|error| !error.is_null()) => {
-            return Err(transport.reported(value));
+            return Err(reported(value));
         }
         None if value.get("segments").is_some_and(Value::is_array) => {
             segments.iter().map(|segment| segment.text.as_str()).collect::<Vec<_>>().join(" ")
@@ -102,7 +102,7 @@ fn strange(kind: &str, what: &'static str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use arshai_openai::OpenAiConfig;
+    use arshai_openai::{OpenAiConfig, Transport};
 
     use super::*;
 
@@ -110,7 +110,7 @@ mod tests {
         let transport = Transport::new(OpenAiConfig::new("http://127.0.0.1:1/v1")).unwrap();
         let mut headers = reqwest::header::HeaderMap::new();
         headers.insert("content-type", reqwest::header::HeaderValue::from_static(kind));
-        decode(&Reply { headers, body: body.into() }, &transport)
+        decode(&Reply { headers, body: body.into() }, |error| transport.reported(error))
     }
 
     #[test]

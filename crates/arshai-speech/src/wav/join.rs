@@ -90,19 +90,41 @@ impl Awaited {
     pub(crate) fn end(&self) -> Result<()> {
         match self.missing {
             Some(missing @ 1..) => Err(cut(missing)),
+            None if is_cut_in_its_header(&self.beginning) => Err(early(
+                "the sound ended within its header: ask again, or look at the server and its proxy",
+            )),
             _ => Ok(()),
         }
     }
 }
 
+/// Whether this is the beginning of a WAV file without a word of where its sound begins. A file of samples that are not
+/// known has that too.
+fn is_cut_in_its_header(beginning: &[u8]) -> bool {
+    let Some((riff, mut chunks)) = beginning.split_at_checked(12) else {
+        return !beginning.is_empty() && b"RIFF".starts_with(beginning.get(..4).unwrap_or(beginning));
+    };
+    if !riff.starts_with(b"RIFF") || !riff.ends_with(b"WAVE") {
+        return false;
+    }
+    while let Some(([name @ .., a, b, c, d], after)) = chunks.split_first_chunk::<8>() {
+        if name == b"data" {
+            return false;
+        }
+        let size = u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
+        let next = usize::try_from(size + size % 2).ok().and_then(|size| after.get(size..));
+        chunks = next.unwrap_or_default();
+    }
+    true
+}
+
 fn cut(missing: u64) -> Error {
-    Error::new(
-        ErrorKind::Truncated,
-        "the sound ended before the length that its header says: ask again, or look at the server and its proxy",
-    )
-    .with_effect(Effect::Unknown)
-    .with_retryable(true)
-    .with_context("missing_bytes", missing)
+    early("the sound ended before the length that its header says: ask again, or look at the server and its proxy")
+        .with_context("missing_bytes", missing)
+}
+
+fn early(message: &'static str) -> Error {
+    Error::new(ErrorKind::Truncated, message).with_effect(Effect::Unknown).with_retryable(true)
 }
 
 /// The same file with the sizes it has, where a server wrote its header before it knew them.
@@ -164,6 +186,27 @@ mod tests {
                 whole[..length].chunks(size).for_each(|block| awaited.take(&Bytes::copy_from_slice(block)));
                 assert_eq!(awaited.end().is_ok(), is_whole, "{length} bytes in blocks of {size}");
             }
+        }
+        // A LIST before the sound, and samples that are not known.
+        let list = [&whole[..36], b"LIST\x03\0\0\0abc\0", &whole[36..]].concat();
+        let mut strange = whole.clone();
+        strange[20] = 6;
+        for (file, needed) in [(&whole, whole.len()), (&list, list.len()), (&strange, 44)] {
+            for length in 1..needed {
+                let mut awaited = Awaited::default();
+                awaited.take(&Bytes::copy_from_slice(&file[..length]));
+                let error = awaited.end().unwrap_err();
+                assert_eq!(
+                    (error.kind(), error.is_retryable()),
+                    (ErrorKind::Truncated, true),
+                    "{length} bytes"
+                );
+            }
+        }
+        for other in [strange.as_slice(), b"ID3", b""] {
+            let mut awaited = Awaited::default();
+            awaited.take(&Bytes::copy_from_slice(other));
+            awaited.end().unwrap();
         }
         let mut joiner = Joiner::default();
         let error = joiner.sound(&whole[..100].to_vec().into()).unwrap_err();

@@ -128,6 +128,15 @@ async fn a_number_in_a_stream_of_text_is_what_somebody_said() {
 }
 
 #[tokio::test]
+async fn what_nobody_said_is_no_word() {
+    let (pieces, _, whole) =
+        told(&streams("data: null\n\ndata: apples\n\ndata: null\n\n".to_owned()).await).await;
+    assert_eq!((pieces.concat().as_str(), whole.unwrap().text.as_str()), ("apples", "apples"));
+    let (pieces, _, whole) = told(&streams("data: [{\"text\":\"apples\"}]\n\n".to_owned()).await).await;
+    assert_eq!((pieces, whole.unwrap_err()), (Vec::new(), ErrorKind::Protocol));
+}
+
+#[tokio::test]
 async fn what_only_the_end_tells_is_told() {
     let server = streams(events(&[
         json!({ "type": "transcript.text.delta", "delta": "Hello." }),
@@ -163,6 +172,26 @@ async fn an_error_in_the_middle_is_an_error() {
     ]))
     .await;
     assert_eq!(told(&server).await.2.unwrap_err(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn the_reason_of_a_server_is_told_wherever_it_stands_and_the_prompt_is_not() {
+    let prompt = "the patient is called Erika Mustermann";
+    let error = json!({ "error": { "message": format!("out of memory at {prompt}"), "code": 503 } });
+    for (kind, body) in [
+        ("application/json", error.to_string()),
+        ("text/event-stream", events(std::slice::from_ref(&error))),
+        ("text/event-stream", events(&[json!({ "type": "error", "error": error["error"] })])),
+    ] {
+        let server = serve(move |_, _| ResponseTemplate::new(200).set_body_raw(body.clone(), kind)).await;
+        let options = TranscribeOptions::default().with_prompt(prompt);
+        let transcriber = transcriber(&server.url());
+        let mut stream = transcriber.stream(Audio::bytes("a.wav", "x"), &options).await.unwrap();
+        let error = stream.next().await.unwrap().unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{text}");
+        assert!(text.contains("out of memory") && !text.contains("Mustermann"), "{kind}: {text}");
+    }
 }
 
 #[tokio::test]

@@ -116,6 +116,12 @@ async fn a_wav_file_by_another_name_is_split_all_the_same() {
         .transcribe(Audio::bytes("a.mp3", beeps(12)), &timed())
         .await;
     assert_eq!(heard.unwrap().text, expected());
+    // What is sent is called what it is: a server that goes by the name would take it for MP3.
+    let heads: Vec<String> = server.sent().iter().map(|sent| sent.recording().head.to_lowercase()).collect();
+    assert!(heads.len() > 1);
+    for head in heads {
+        assert!(head.contains("filename=\"a.wav\"") && head.contains("content-type: audio/wav"), "{head}");
+    }
     // The limit that was passed is the one that is told.
     let mut split = Split::default();
     split.max_recording_bytes = 50_000;

@@ -58,6 +58,32 @@ async fn a_refusal_is_understood_in_every_shape_and_repeats_no_prompt() {
 }
 
 #[tokio::test]
+async fn a_short_prompt_and_short_hints_are_repeated_by_no_error() {
+    let refuse = |_: usize, _: &crate::fake::Sent| {
+        ResponseTemplate::new(400)
+            .set_body_json(json!({ "error": { "message": "bad words: Erika, HbA1c, Kowalski" } }))
+    };
+    let options = TranscribeOptions::default().with_prompt("Erika").with_hints([
+        " Kowalski",
+        "HbA1c",
+        "three words here",
+    ]);
+    let server = serve(refuse).await;
+    let error = transcriber(&server.url()).transcribe(audio(), &options).await.unwrap_err();
+    let mut azure =
+        arshai_speech::AzureSpeechConfig::new("very-hidden", "westeurope").with_base_url(server.url());
+    azure.server.first_wait = Duration::from_millis(1);
+    let hints = TranscribeOptions::default().with_hints(["Kowalski", "HbA1c", "Erika"]);
+    let heard = azure.transcriber().unwrap().transcribe(audio(), &hints).await;
+    for text in [format!("{error} {error:?}"), format!("{0} {0:?}", heard.unwrap_err())] {
+        assert!(text.contains("bad words"), "{text}");
+        for hidden in ["Kowalski", "HbA1c", "Erika"] {
+            assert!(!text.contains(hidden), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_gives_no_times_is_asked_for_less_and_remembered() {
     let server = serve(|_, sent| match sent.field("response_format").as_deref() {
         Some("verbose_json") => ResponseTemplate::new(400).set_body_json(json!({

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arshai_core::{
     Result,
     chat::ChatModel,
+    config::Secret,
     embed::Embedder,
     memory::MemoryStore,
     registry::{Address, Registry},
@@ -40,7 +41,7 @@ impl Config {
     /// Dropping the future leaves nothing open.
     pub async fn memory(&self) -> Result<Arc<dyn MemoryStore>> {
         let memory = self.open(&self.backends.memories, &self.memory_address()?).await;
-        memory.map_err(|error| self.memory.blame(error))
+        memory.map_err(|error| self.memory_value().blame(error))
     }
 
     /// Opens the embedder; `None` for nobody.
@@ -83,8 +84,9 @@ impl Config {
     ///
     /// Dropping the future leaves nothing open.
     pub async fn transcriber(&self) -> Result<Arc<dyn Transcriber>> {
-        let default = || crate::backends::transcription_service();
-        self.open(&self.backends.transcribers, self.transcriber.as_deref().unwrap_or_else(default)).await
+        let named = self.transcriber.as_ref().map(Secret::expose);
+        let address = named.unwrap_or_else(|| crate::backends::transcription_service());
+        self.open(&self.backends.transcribers, address).await
     }
 
     /// Opens the synthesizer, likewise.
@@ -97,8 +99,9 @@ impl Config {
     ///
     /// Dropping the future leaves nothing open.
     pub async fn synthesizer(&self) -> Result<Arc<dyn Synthesizer>> {
-        let default = || crate::backends::synthesis_service();
-        self.open(&self.backends.synthesizers, self.synthesizer.as_deref().unwrap_or_else(default)).await
+        let named = self.synthesizer.as_ref().map(Secret::expose);
+        let address = named.unwrap_or_else(|| crate::backends::synthesis_service());
+        self.open(&self.backends.synthesizers, address).await
     }
 
     /// Opens store and embedder as the knowledge base of the collection.

@@ -89,19 +89,17 @@ async fn section_3_memory_mend_a_redis_that_dies_hangs_nobody() {
     memory.store(&key, "before", Map::new()).await.unwrap();
     // Everything is taken and nothing answered.
     proxy.set(Fault::black_hole()).await.unwrap();
-    let operations = async {
-        let read = memory.retrieve(&key).await.unwrap_err();
-        let write = memory.update(&key, "after").await.unwrap_err();
-        (read, write)
-    };
-    // The guard is far from the times above; without them the wait would have no end at all.
-    let ended = tokio::time::timeout(Duration::from_secs(60), operations).await.unwrap();
-    println!("{:?}, {:?}", ended.0.kind(), ended.1.kind());
-    // A connection that answers nothing may be given up as broken before the operation's time is over.
-    for error in [ended.0, ended.1] {
-        let kinds = [ErrorKind::Timeout, ErrorKind::Unavailable, ErrorKind::OutcomeUnknown];
-        assert!(kinds.contains(&error.kind()), "{error:?}");
-    }
+    // The guard is far from the time above, and below what an operation without it would take.
+    let guard = Duration::from_secs(10);
+    let read = tokio::time::timeout(guard, memory.retrieve(&key)).await.expect("a read hangs").unwrap_err();
+    let write = tokio::time::timeout(guard, memory.update(&key, "after")).await;
+    let write = write.expect("a write hangs").unwrap_err();
+    println!("{:?}, {:?}", read.kind(), write.kind());
+    // A connection that answers nothing may be given up as broken before the operation's time is over. A read leaves
+    // nothing open; a write may have been done.
+    let kinds = [ErrorKind::Timeout, ErrorKind::Unavailable, ErrorKind::OutcomeUnknown];
+    assert!(kinds[..2].contains(&read.kind()), "{read:?}");
+    assert!(kinds.contains(&write.kind()), "{write:?}");
     proxy.heal().await.unwrap();
     let left = memory.retrieve(&key).await.unwrap().unwrap().text;
     assert!(left == "before" || left == "after", "{left}");

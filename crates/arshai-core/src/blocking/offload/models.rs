@@ -30,15 +30,16 @@ impl<T: Embedder + ?Sized + 'static> embed::Embedder for Offload<T> {
 
     async fn embed(&self, texts: &[&str], input: Input) -> Result<EmbeddingBatch> {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-        self.run(move |inner| inner.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), input)).await
+        self.read(move |inner| inner.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), input))
+            .await
     }
 
     async fn health(&self) -> Result<()> {
-        self.run(Embedder::health).await
+        self.read(Embedder::health).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.run(Embedder::close).await
+        self.write(Embedder::close).await
     }
 }
 
@@ -50,7 +51,7 @@ impl<T: Tool + ?Sized + 'static> tool::Tool for Offload<T> {
 
     async fn call(&self, arguments: &Value) -> Result<ToolOutput> {
         let arguments = arguments.clone();
-        self.run(move |inner| inner.call(&arguments)).await
+        self.write(move |inner| inner.call(&arguments)).await
     }
 }
 
@@ -65,21 +66,21 @@ impl<T: ChatModel + ?Sized + 'static> chat::ChatModel for Offload<T> {
     }
 
     async fn chat(&self, request: ChatRequest) -> Result<ChatReply> {
-        self.run(move |inner| inner.chat(request)).await
+        self.read(move |inner| inner.chat(request)).await
     }
 
     /// The events are taken from the iterator on a thread for blocking work; when this stream is dropped, the thread
     /// ends at the next event.
     async fn stream(&self, request: ChatRequest) -> Result<ChatStream> {
-        Ok(iterated(self.run(move |inner| inner.stream(request)).await?))
+        Ok(iterated(self.read(move |inner| inner.stream(request)).await?))
     }
 
     async fn health(&self) -> Result<()> {
-        self.run(ChatModel::health).await
+        self.read(ChatModel::health).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.run(ChatModel::close).await
+        self.write(ChatModel::close).await
     }
 }
 
@@ -91,21 +92,21 @@ impl<T: Transcriber + ?Sized + 'static> speech::Transcriber for Offload<T> {
 
     async fn transcribe(&self, audio: Audio, options: &TranscribeOptions) -> Result<Transcript> {
         let options = options.clone();
-        self.run(move |inner| inner.transcribe(audio, &options)).await
+        self.read(move |inner| inner.transcribe(audio, &options)).await
     }
 
     /// As [`ChatModel::stream`](chat::ChatModel::stream) does.
     async fn stream(&self, audio: Audio, options: &TranscribeOptions) -> Result<TranscriptStream> {
         let options = options.clone();
-        Ok(iterated(self.run(move |inner| inner.stream(audio, &options)).await?))
+        Ok(iterated(self.read(move |inner| inner.stream(audio, &options)).await?))
     }
 
     async fn health(&self) -> Result<()> {
-        self.run(Transcriber::health).await
+        self.read(Transcriber::health).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.run(Transcriber::close).await
+        self.write(Transcriber::close).await
     }
 }
 
@@ -118,20 +119,20 @@ impl<T: Synthesizer + ?Sized + 'static> speech::Synthesizer for Offload<T> {
 
     async fn stream(&self, text: &str, options: &SpeakOptions) -> Result<SpeechStream> {
         let (text, options, format) = (text.to_owned(), options.clone(), options.format);
-        let audio = self.run(move |inner| inner.stream(&text, &options)).await?;
+        let audio = self.read(move |inner| inner.stream(&text, &options)).await?;
         Ok(SpeechStream::new(format, iterated(audio)))
     }
 
     async fn synthesize(&self, text: &str, options: &SpeakOptions) -> Result<Speech> {
         let (text, options) = (text.to_owned(), options.clone());
-        self.run(move |inner| inner.synthesize(&text, &options)).await
+        self.read(move |inner| inner.synthesize(&text, &options)).await
     }
 
     async fn health(&self) -> Result<()> {
-        self.run(Synthesizer::health).await
+        self.read(Synthesizer::health).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.run(Synthesizer::close).await
+        self.write(Synthesizer::close).await
     }
 }

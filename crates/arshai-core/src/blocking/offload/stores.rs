@@ -27,45 +27,45 @@ impl<T: MemoryStore + ?Sized + 'static> memory::MemoryStore for Offload<T> {
 
     async fn get(&self, key: &MemoryKey) -> Result<Option<Versioned>> {
         let key = key.clone();
-        self.run(move |inner| inner.get(&key)).await
+        self.read(move |inner| inner.get(&key)).await
     }
 
     async fn put(&self, key: &MemoryKey, memory: &Memory, when: Precondition) -> Result<Put> {
         let (key, memory) = (key.clone(), memory.clone());
-        self.run(move |inner| inner.put(&key, &memory, when)).await
+        self.write(move |inner| inner.put(&key, &memory, when)).await
     }
 
     async fn delete(&self, key: &MemoryKey) -> Result<bool> {
         let key = key.clone();
-        self.run(move |inner| inner.delete(&key)).await
+        self.write(move |inner| inner.delete(&key)).await
     }
 
     async fn list(&self, prefix: &KeyPrefix, page: &PageRequest) -> Result<KeyPage> {
         let (prefix, page) = (prefix.clone(), page.clone());
-        self.run(move |inner| inner.list(&prefix, &page)).await
+        self.read(move |inner| inner.list(&prefix, &page)).await
     }
 
     async fn delete_all(&self, prefix: &KeyPrefix) -> Result<u64> {
         let prefix = prefix.clone();
-        self.run(move |inner| inner.delete_all(&prefix)).await
+        self.write(move |inner| inner.delete_all(&prefix)).await
     }
 
     async fn ttl(&self, key: &MemoryKey) -> Result<Option<Ttl>> {
         let key = key.clone();
-        self.run(move |inner| inner.ttl(&key)).await
+        self.read(move |inner| inner.ttl(&key)).await
     }
 
     async fn touch(&self, key: &MemoryKey, ttl: Ttl) -> Result<bool> {
         let key = key.clone();
-        self.run(move |inner| inner.touch(&key, ttl)).await
+        self.write(move |inner| inner.touch(&key, ttl)).await
     }
 
     async fn health(&self) -> Result<()> {
-        self.run(MemoryStore::health).await
+        self.read(MemoryStore::health).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.run(MemoryStore::close).await
+        self.write(MemoryStore::close).await
     }
 }
 
@@ -73,63 +73,63 @@ impl<T: MemoryStore + ?Sized + 'static> memory::MemoryStore for Offload<T> {
 impl<T: VectorStore + ?Sized + 'static> vector::VectorStore for Offload<T> {
     async fn capabilities(&self, collection: Option<&str>) -> Result<Capabilities> {
         let collection = collection.map(str::to_owned);
-        self.run(move |inner| inner.capabilities(collection.as_deref())).await
+        self.read(move |inner| inner.capabilities(collection.as_deref())).await
     }
 
     async fn open(&self, spec: &CollectionSpec) -> Result<Collection> {
         let spec = spec.clone();
-        self.run(move |inner| inner.open(&spec)).await
+        self.write(move |inner| inner.open(&spec)).await
     }
 
     async fn describe(&self, collection: &str) -> Result<Option<Collection>> {
         let collection = collection.to_owned();
-        self.run(move |inner| inner.describe(&collection)).await
+        self.read(move |inner| inner.describe(&collection)).await
     }
 
     async fn collections(&self) -> Result<Vec<String>> {
-        self.run(VectorStore::collections).await
+        self.read(VectorStore::collections).await
     }
 
     async fn drop_collection(&self, collection: &str) -> Result<bool> {
         let collection = collection.to_owned();
-        self.run(move |inner| inner.drop_collection(&collection)).await
+        self.write(move |inner| inner.drop_collection(&collection)).await
     }
 
     async fn stats(&self, collection: &str) -> Result<CollectionStats> {
         let collection = collection.to_owned();
-        self.run(move |inner| inner.stats(&collection)).await
+        self.read(move |inner| inner.stats(&collection)).await
     }
 
     async fn insert(&self, collection: &str, records: Vec<Record>) -> Result<WriteReport> {
         let collection = collection.to_owned();
-        self.run(move |inner| inner.insert(&collection, records)).await
+        self.write(move |inner| inner.insert(&collection, records)).await
     }
 
     async fn upsert(&self, collection: &str, records: Vec<Record>) -> Result<WriteReport> {
         let collection = collection.to_owned();
-        self.run(move |inner| inner.upsert(&collection, records)).await
+        self.write(move |inner| inner.upsert(&collection, records)).await
     }
 
     async fn delete(&self, collection: &str, selection: &Selection) -> Result<u64> {
         let (collection, selection) = (collection.to_owned(), selection.clone());
-        self.run(move |inner| inner.delete(&collection, &selection)).await
+        self.write(move |inner| inner.delete(&collection, &selection)).await
     }
 
     async fn search(&self, collection: &str, search: &Search) -> Result<Vec<Vec<Hit>>> {
         let (collection, search) = (collection.to_owned(), search.clone());
-        self.run(move |inner| inner.search(&collection, &search)).await
+        self.read(move |inner| inner.search(&collection, &search)).await
     }
 
     async fn query(&self, collection: &str, query: &RowQuery) -> Result<RowPage> {
         let (collection, query) = (collection.to_owned(), query.clone());
-        self.run(move |inner| inner.query(&collection, &query)).await
+        self.read(move |inner| inner.query(&collection, &query)).await
     }
 
     async fn health(&self) -> Result<()> {
-        self.run(VectorStore::health).await
+        self.read(VectorStore::health).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.run(VectorStore::close).await
+        self.write(VectorStore::close).await
     }
 }

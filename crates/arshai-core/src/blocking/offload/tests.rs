@@ -1,4 +1,10 @@
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -7,9 +13,11 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    blocking::{Blocking, ChatModel, MemoryStore, Runtime, Synthesizer, Tool, Transcriber},
+    blocking::{Blocking, ChatModel, Embedder, MemoryStore, Runtime, Synthesizer, Tool, Transcriber},
     chat,
     chat::{ChatCapabilities, ChatEvent, ChatReply, ChatRequest},
+    embed,
+    embed::{EmbeddingBatch, Input},
     memory::{InMemoryMemory, MemoryKey, MemoryStoreExt as _},
     speech,
     speech::{
@@ -19,46 +27,75 @@ use crate::{
     tool::{ToolDefinition, ToolOutput},
 };
 
-/// A tool of somebody who knows no async.
+/// A part of somebody who knows no async. It waits to be let go, or until nobody can any more.
 #[derive(Debug)]
-struct Slow(ToolDefinition);
+struct Slow(ToolDefinition, Mutex<Receiver<()>>);
+
+impl Slow {
+    fn wait(&self) {
+        let gate = self.1.lock().unwrap();
+        assert!(gate.recv_timeout(Duration::from_secs(60)) != Err(RecvTimeoutError::Timeout), "held up");
+    }
+}
 
 impl Tool for Slow {
     fn definition(&self) -> &ToolDefinition {
         &self.0
     }
 
+    /// Says whether there is a limit to how long it may take.
     fn call(&self, arguments: &Value) -> Result<ToolOutput> {
         assert!(!arguments.is_null(), "a defect");
-        thread::sleep(Duration::from_millis(50));
-        Ok(ToolOutput::text(thread::current().name().unwrap_or_default()))
+        self.wait();
+        Ok(ToolOutput::text(Deadline::current().is_some().to_string()))
     }
 }
 
-fn slow() -> Arc<dyn Tool> {
-    Arc::new(Slow(ToolDefinition {
+impl Embedder for Slow {
+    fn id(&self) -> &str {
+        "slow"
+    }
+
+    fn dimension(&self) -> Option<usize> {
+        None
+    }
+
+    fn embed(&self, _texts: &[&str], _input: Input) -> Result<EmbeddingBatch> {
+        self.wait();
+        Err(Error::internal("it was let go"))
+    }
+
+    fn health(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn slow() -> (Sender<()>, Arc<Slow>) {
+    let (go, gate) = channel();
+    let definition = ToolDefinition {
         name: "slow".to_owned(),
         description: "Takes its time".to_owned(),
         parameters: serde_json::json!({}),
-    }))
+    };
+    (go, Arc::new(Slow(definition, Mutex::new(gate))))
 }
 
 #[tokio::test]
 async fn a_blocking_part_holds_up_no_task_and_its_panic_is_an_error() {
-    let tool = Offload::new(slow(), &Settings::default()).unwrap();
+    let (go, slow) = slow();
+    let tool = Offload::new(slow, &Settings::default()).unwrap();
     let call = tool::Tool::call(&tool, &Value::Bool(true));
-    let mut ticks = 0;
+    // Were the task held up, nothing would let the call go.
     let ticking = async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            ticks += 1;
-        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        go.send(()).unwrap();
     };
-    tokio::select! {
-        output = call => drop(output.unwrap()),
-        () = ticking => unreachable!(),
-    }
-    assert!(ticks > 1, "{ticks}");
+    let (output, ()) = tokio::join!(call, ticking);
+    assert_eq!(output.unwrap().text, "false");
     let error = tool::Tool::call(&tool, &Value::Null).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Internal);
 }
@@ -66,7 +103,7 @@ async fn a_blocking_part_holds_up_no_task_and_its_panic_is_an_error() {
 #[test]
 fn it_is_refused_by_the_setting() {
     let settings = Settings { async_fallback_to_sync: false, ..Settings::default() };
-    let error = Offload::new(slow(), &settings).unwrap_err();
+    let error = Offload::new(slow().1, &settings).unwrap_err();
     assert!(error.kind() == ErrorKind::Unsupported && error.to_string().contains("ASYNC_FALLBACK_TO_SYNC"));
 }
 
@@ -79,32 +116,31 @@ async fn there_and_back_again_is_the_same_memory() {
     offloaded.store(&key, "hello", serde_json::Map::new()).await.unwrap();
     assert_eq!(memory.retrieve(&key).await.unwrap().unwrap().text, "hello");
 }
-/// A tool that says how long it may take.
-#[derive(Debug)]
-struct Patient(ToolDefinition);
-
-impl Tool for Patient {
-    fn definition(&self) -> &ToolDefinition {
-        &self.0
-    }
-
-    fn call(&self, arguments: &Value) -> Result<ToolOutput> {
-        if arguments.is_null() {
-            thread::sleep(Duration::from_millis(500));
-        }
-        Ok(ToolOutput::text(Deadline::current().is_some().to_string()))
-    }
-}
 
 #[tokio::test]
 async fn the_callers_deadline_holds_on_the_blocking_thread_and_ends_the_waiting() {
-    let inner: Arc<dyn Tool> = Arc::new(Patient(slow().definition().clone()));
-    let tool = Offload::new(inner, &Settings::default()).unwrap();
+    let (go, slow) = slow();
+    let tool = Offload::new(slow, &Settings::default()).unwrap();
+    go.send(()).unwrap();
     let call = tool::Tool::call(&tool, &Value::Bool(true));
     assert_eq!(Deadline::after(Duration::from_secs(60)).scope(call).await.unwrap().text, "true");
-    let call = tool::Tool::call(&tool, &Value::Null);
-    let error = Deadline::after(Duration::from_millis(20)).scope(call).await.unwrap_err();
+    let call = tool::Tool::call(&tool, &Value::Bool(true));
+    let error = Deadline::after(Duration::from_millis(100)).scope(call).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
+    drop(go);
+}
+
+#[tokio::test]
+async fn a_read_that_is_cut_off_changed_nothing_and_what_comes_too_late_is_not_begun() {
+    let (go, slow) = slow();
+    let part = Offload::new(slow, &Settings::default()).unwrap();
+    let deadline = Deadline::after(Duration::from_millis(20));
+    let read = deadline.scope(embed::Embedder::embed(&part, &["text"], Input::Query)).await.unwrap_err();
+    assert_eq!((read.kind(), read.effect()), (ErrorKind::Timeout, Effect::NotApplied));
+    // Begun, it would panic.
+    let write = deadline.scope(tool::Tool::call(&part, &Value::Null)).await.unwrap_err();
+    assert_eq!((write.kind(), write.effect()), (ErrorKind::Timeout, Effect::NotApplied));
+    drop(go);
 }
 
 /// A model that begins to speak or write and then panics, or does not.
@@ -210,14 +246,37 @@ async fn a_panic_within_a_stream_is_told_and_taken_for_no_end() {
 
 #[tokio::test]
 async fn a_stream_that_stands_still_ends_at_the_callers_deadline() {
-    let still =
-        std::iter::repeat_with(|| thread::sleep(Duration::from_millis(300))).map(|()| Ok(1_u8)).take(1);
+    let (go, gate) = channel::<()>();
+    let still = std::iter::once_with(move || gate.recv().map_err(|_gone| Error::internal("let go")));
     let runtime = Runtime::new().unwrap();
     let items = Deadline::after(Duration::from_millis(20))
         .scope(async { iterated(BlockingStream::new(stream::iter(still).boxed(), runtime)) })
         .await;
     let items: Vec<_> = items.collect().await;
     assert!(matches!(&items[..], [Err(error)] if error.kind() == ErrorKind::Timeout), "{items:?}");
+    drop(go);
+}
+
+#[tokio::test]
+async fn items_that_are_always_ready_do_not_carry_a_stream_past_the_deadline() {
+    let (deadline, runtime) = (Deadline::after(Duration::from_millis(20)), Runtime::new().unwrap());
+    let within =
+        async |items| deadline.scope(async { iterated(BlockingStream::new(items, runtime.clone())) }).await;
+    let ready = within(stream::iter(std::iter::repeat_with(|| Ok(1_u8))).boxed()).await;
+    tokio::time::sleep(deadline.remaining() + Duration::from_millis(1)).await;
+    let items: Vec<_> = ready.collect().await;
+    assert!(matches!(&items[..], [Err(error)] if error.kind() == ErrorKind::Timeout), "{items:?}");
+    // An end that is there is told, however late. Its thread has to come to it first.
+    let mut has_ended = false;
+    for _ in 0..1_000 {
+        let empty = within(stream::empty().boxed()).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        has_ended = has_ended || empty.collect::<Vec<_>>().await.is_empty();
+        if has_ended {
+            break;
+        }
+    }
+    assert!(has_ended);
 }
 
 #[tokio::test]
