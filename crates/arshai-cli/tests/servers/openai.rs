@@ -45,7 +45,9 @@ fn a_model_answers_and_its_words_come_as_it_writes_them() {
     assert!(!talked.stdout.trim().is_empty(), "{talked:?}");
     let kept = program.json(&["memory", "show", "default"])["working_memory"].as_str().unwrap().to_owned();
     let said = talked.stdout.split("\n\nSources:").next().unwrap().trim().to_owned();
+    // A small model may ramble until the conversation is trimmed: how it ended is kept in any case.
     let words: Vec<&str> = said.split_whitespace().collect();
+    let words = &words[words.len().saturating_sub(20)..];
     assert!(
         kept.split_whitespace().collect::<Vec<_>>().windows(words.len()).any(|window| window == words),
         "{kept}"
