@@ -65,7 +65,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] naming the first variable whose value is not understood, and what is.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the first variable whose value is not understood, and what is.
     pub fn from_env() -> Result<Self> {
         Variable::check(&Self::VARIABLES)?;
         Self::from_variables(|name| std::env::var(name).ok())
