@@ -171,7 +171,7 @@ pub(crate) struct Import {
 
 #[derive(Debug, Args)]
 pub(crate) struct Transcribe {
-    /// The recording: flac, m4a, mp3, mp4, mpeg, mpga, ogg, wav or webm; a pipe whose name ends so is read too
+    /// The recording: flac, m4a, mp3, mp4, mpeg, mpga, oga, ogg, wav or webm; a pipe whose name ends so is read too
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
