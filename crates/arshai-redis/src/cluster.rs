@@ -85,6 +85,11 @@ impl SlotMap {
         Ok(Self { ranges, moved: HashMap::new() })
     }
 
+    /// Whether no node holds any slot: a node that was reset or has just been started tells so.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     pub(crate) fn holder(&self, slot: u16) -> Option<&Node> {
         let ranges = || self.ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&slot));
         self.moved.get(&slot).or_else(|| ranges().map(|(_, _, node)| node))
@@ -230,7 +235,9 @@ mod tests {
     fn a_hole_in_the_map_has_no_holder() {
         let map = SlotMap::read(&array([row(0, 9, Value::from("a"), 1)]), &Node::new("a", 1)).unwrap();
         assert_eq!(map.holder(10), None);
-        assert_eq!(SlotMap::read(&array([]), &Node::new("a", 1)).unwrap().holder(0), None);
+        assert!(!map.is_empty());
+        let empty = SlotMap::read(&array([]), &Node::new("a", 1)).unwrap();
+        assert!(empty.is_empty() && empty.holder(0).is_none());
     }
 
     #[test]

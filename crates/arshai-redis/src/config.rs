@@ -82,7 +82,8 @@ pub struct RedisConfig {
     pub tls: bool,
     /// A PEM file of authorities to trust instead of the system's. Default: none.
     pub ca_file: Option<PathBuf>,
-    /// Send the password unencrypted to a host that is not this machine. Default: false (refused).
+    /// Send the password unencrypted to a host that is not this machine. Default: false: refused, also when a cluster or
+    /// a sentinel names such a host only later.
     pub allow_plaintext_password: bool,
     /// Connections kept, 1 to 20; each carries any number of commands at once. Default: 2.
     pub connections: usize,
@@ -236,6 +237,11 @@ impl RedisConfig {
                 nodes.first().map(|(host, port)| (host, port))
             }
         }
+    }
+
+    /// Whether the password must not be sent to this host.
+    pub(crate) fn hides_password_from(&self, host: &str) -> bool {
+        self.password.is_some() && !self.tls && !self.allow_plaintext_password && !is_loopback(host)
     }
 
     /// Checks the settings. [`RedisMemory::new`](crate::RedisMemory::new) calls it.

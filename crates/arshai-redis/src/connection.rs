@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arshai_core::{Error, ErrorKind, Result};
+use arshai_core::{Error, ErrorKind, Result, config::Secret};
 use fred::{
     clients::Client,
     error::Error as ClientError,
@@ -17,14 +17,17 @@ use fred::{
     socket2::TcpKeepalive,
     types::{
         Builder, ClusterHash, ConnectHandle, CustomCommand, Key, Value,
-        config::{Config, Server, ServerConfig, TcpConfig, TlsConfig},
+        config::{Config, ServerConfig, TcpConfig, TlsConfig},
     },
 };
 use futures_util::future::{Either, join, select};
+use tokio::runtime::Handle;
 
 use crate::{
-    cluster::Node,
+    cluster::{Node, Redirect},
     config::{RedisConfig, RedisServer},
+    reply::{Verdict, is_answer, judge},
+    together::Together,
 };
 
 /// Commands that may wait in one connection.
@@ -65,6 +68,11 @@ impl Command {
         (self.name == "GET").then(|| key.as_bytes_str()).flatten().map(|key| Key::from(key.into_inner()))
     }
 
+    /// How much it carries.
+    pub(crate) fn bytes(&self) -> usize {
+        self.args.iter().filter_map(Value::as_bytes).map(<[u8]>::len).sum()
+    }
+
     /// The hash slot of its key.
     pub(crate) fn slot(&self) -> Option<u16> {
         let key = self.args.get(usize::from(self.key?))?.as_bytes()?;
@@ -76,24 +84,48 @@ impl Command {
 pub(crate) struct Connection {
     client: Client,
     router: ConnectHandle,
+    /// The one it lives on.
+    pub(crate) runtime: Handle,
+    pub(crate) together: Together,
 }
 
 impl Connection {
-    /// Connects to a node of a cluster, or to the server of the settings, and sees that it answers.
+    /// Connects to a node that a cluster or a sentinel named, or to the server of the settings, and sees that it
+    /// answers.
     pub(crate) async fn open(
         config: &RedisConfig,
         node: Option<&Node>,
         tls: Option<TlsConfig>,
         within: Duration,
-    ) -> Result<Self, ClientError> {
+    ) -> Result<Self, Verdict> {
+        if let Some(node) = node.filter(|node| config.hides_password_from(&node.host)) {
+            return Err(plaintext_password(node));
+        }
         let give_up = Instant::now() + within;
-        let client = build(config, node, tls, within)?;
+        let this = Self::greet(Peer::of(config, node)?, tls, within).await.map_err(judge)?;
+        let left = give_up.saturating_duration_since(Instant::now());
+        this.send(Command::anywhere("PING", Vec::new()), left).await.map_err(judge)?;
+        Ok(this)
+    }
+
+    /// Connects to one of the sentinels.
+    pub(crate) async fn open_sentinel(
+        sentinel: &Node,
+        (username, password): (Option<&str>, Option<&Secret>),
+        tls: Option<TlsConfig>,
+        within: Duration,
+    ) -> Result<Self, Verdict> {
+        let server = ServerConfig::new_centralized(sentinel.host.as_str(), sentinel.port);
+        let peer = Peer { server, username, password, database: 0 };
+        Self::greet(peer, tls, within).await.map_err(judge)
+    }
+
+    async fn greet(peer: Peer<'_>, tls: Option<TlsConfig>, within: Duration) -> Result<Self, ClientError> {
+        let client = build(peer, tls, within)?;
         let router = client.connect();
-        let mut this = Self { client, router };
+        let mut this = Self { client, router, runtime: Handle::current(), together: Together::default() };
         let connected = tokio::time::timeout(within, this.connected()).await;
         connected.map_err(|_elapsed| timed_out())??;
-        let left = give_up.saturating_duration_since(Instant::now());
-        this.send(Command::anywhere("PING", Vec::new()), left).await?;
         Ok(this)
     }
 
@@ -145,7 +177,16 @@ impl Connection {
     ) -> Result<Value, ClientError> {
         let announcement = Command::anywhere("ASKING", Vec::new());
         let (announced, answer) = join(self.send(announcement, within), self.send(command, within)).await;
-        announced.and(answer)
+        match (announced, answer) {
+            // The node does not have the slot, and the announcement that would have made it answer was refused.
+            (Err(refused), Err(answer))
+                if is_answer(&refused) && Redirect::read(answer.details()).is_some() =>
+            {
+                Err(refused)
+            }
+            // Whatever became of the announcement: a node that has the slot already needs none.
+            (_, answer) => answer,
+        }
     }
 
     /// Lets the server know, so that it need not find out by itself.
@@ -168,40 +209,52 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-fn timed_out() -> ClientError {
+pub(crate) fn timed_out() -> ClientError {
     ClientError::new(fred::error::ErrorKind::Timeout, "no answer in time")
 }
 
-fn build(
-    config: &RedisConfig,
-    node: Option<&Node>,
-    tls: Option<TlsConfig>,
-    within: Duration,
-) -> Result<Client, ClientError> {
-    let sentinel = |(host, port): &(String, u16)| Server::new(host.as_str(), *port);
-    let server = match (node, &config.server) {
-        (Some(node), _) => ServerConfig::new_centralized(node.host.as_str(), node.port),
-        (None, RedisServer::Single(host, port)) => ServerConfig::new_centralized(host.as_str(), *port),
-        (None, RedisServer::Unix(path)) => ServerConfig::Unix { path: path.clone() },
-        (None, RedisServer::Cluster(_)) => {
-            return Err(ClientError::new(
-                fred::error::ErrorKind::Config,
-                "a cluster is reached by its nodes",
-            ));
-        }
-        (None, RedisServer::Sentinel { sentinels, service, username, password }) => ServerConfig::Sentinel {
-            hosts: sentinels.iter().map(sentinel).collect(),
-            service_name: service.clone(),
-            username: username.clone(),
-            password: password.as_ref().map(|password| password.expose().to_owned()),
-        },
-    };
+/// Whom a connection is for, and who asks.
+struct Peer<'a> {
+    server: ServerConfig,
+    username: Option<&'a str>,
+    password: Option<&'a Secret>,
+    database: u8,
+}
+
+impl<'a> Peer<'a> {
+    fn of(config: &'a RedisConfig, node: Option<&Node>) -> Result<Self, Verdict> {
+        let server = match (node, &config.server) {
+            (Some(node), _) => ServerConfig::new_centralized(node.host.as_str(), node.port),
+            (None, RedisServer::Single(host, port)) => ServerConfig::new_centralized(host.as_str(), *port),
+            (None, RedisServer::Unix(path)) => ServerConfig::Unix { path: path.clone() },
+            (None, RedisServer::Cluster(_) | RedisServer::Sentinel { .. }) => {
+                let error =
+                    Error::internal("a cluster, and a master behind sentinels, is reached by its nodes");
+                return Err(Verdict::Refused { error, again: false, elsewhere: false });
+            }
+        };
+        let (username, password) = (config.username.as_deref(), config.password.as_ref());
+        Ok(Self { server, username, password, database: config.database })
+    }
+}
+
+fn plaintext_password(node: &Node) -> Verdict {
+    let error = Error::new(
+        ErrorKind::Config,
+        "a password would cross the network unencrypted, to a server that the cluster or a sentinel named: encrypt \
+         with rediss-cluster:// or rediss-sentinel://, or set allow_plaintext_password",
+    );
+    let error = error.with_context("host", node.host.escape_debug());
+    Verdict::Refused { error, again: false, elsewhere: false }
+}
+
+fn build(peer: Peer<'_>, tls: Option<TlsConfig>, within: Duration) -> Result<Client, ClientError> {
     let settings = Config {
         fail_fast: true,
-        server,
-        username: config.username.clone(),
-        password: config.password.as_ref().map(|password| password.expose().to_owned()),
-        database: (config.database != 0).then_some(config.database),
+        server: peer.server,
+        username: peer.username.map(str::to_owned),
+        password: peer.password.map(|password| password.expose().to_owned()),
+        database: (peer.database != 0).then_some(peer.database),
         tls,
         ..Config::default()
     };
@@ -213,6 +266,8 @@ fn build(
         connection.max_command_buffer_len = LONGEST_QUEUE;
         connection.tcp = TcpConfig {
             nodelay: Some(true),
+            // What was not sent when the connection is given up must not arrive later: the kernel drops it.
+            linger: Some(Duration::ZERO),
             keepalive: Some(TcpKeepalive::new().with_time(KEEPALIVE)),
             ..TcpConfig::default()
         };

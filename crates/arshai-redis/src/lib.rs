@@ -38,7 +38,9 @@ mod revision;
 mod route;
 mod scan;
 mod script;
+mod sentinel;
 mod tls;
+mod together;
 mod url;
 mod wire;
 

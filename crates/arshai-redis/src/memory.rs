@@ -1,9 +1,15 @@
 //! The memory store on top of the wire.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arshai_core::{
-    Error, ErrorKind, Result,
+    Effect, Error, ErrorKind, Result,
     memory::{
         Envelope, KeyPage, KeyPrefix, Memory, MemoryCapabilities, MemoryKey, MemoryStore, OperationId,
         PageRequest, Precondition, Put, Revision, Ttl, Versioned,
@@ -11,7 +17,7 @@ use arshai_core::{
 };
 use async_trait::async_trait;
 use fred::{bytes::Bytes, types::Value};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 
 use crate::{
     config::{RedisConfig, TtlPolicy},
@@ -165,6 +171,50 @@ impl RedisMemory {
         Ok(number(&self.wire.run(call, command).await?.value)? > 0)
     }
 
+    /// Removes every key that begins so, and counts those that were there.
+    async fn remove_all(&self, call: &Call, start: &str, removed: &mut u64) -> Result<()> {
+        let reading = Call { writes: false, ..*call };
+        let mut request = PageRequest { limit: DELETE_PAGE, cursor: None };
+        loop {
+            let page = scan::names(&self.wire, &reading, start, &request).await?;
+            self.remove(call, page.names, removed).await?;
+            match page.next {
+                Some(next) => request.cursor = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Removes these keys. After a failure no further ones, but those under way are waited for: they may be removed.
+    async fn remove(&self, call: &Call, names: Vec<String>, removed: &mut u64) -> Result<()> {
+        let failing = AtomicBool::new(false);
+        let failing = &failing;
+        let mut found = stream::iter(names)
+            .map(|name| async move {
+                if failing.load(Ordering::Relaxed) {
+                    return Ok(false);
+                }
+                let unlinked = self.unlinked(call, &name).await;
+                if unlinked.is_err() {
+                    failing.store(true, Ordering::Relaxed);
+                }
+                unlinked
+            })
+            .buffer_unordered(DELETES_AT_ONCE);
+        let mut failure: Option<Error> = None;
+        while let Some(found) = found.next().await {
+            match found {
+                Ok(found) => *removed += u64::from(found),
+                // One that may have been applied says more than one that was not.
+                Err(error) if failure.as_ref().is_none_or(|known| known.effect() == Effect::NotApplied) => {
+                    failure = Some(error);
+                }
+                Err(_) => {}
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
     async fn unlinked(&self, call: &Call, name: &str) -> Result<bool> {
         let answer = self.wire.run(call, &|| Command::on_key("UNLINK", name, [])).await?;
         Ok(number(&answer.value)? > 0 || answer.lost > 0)
@@ -222,21 +272,12 @@ impl MemoryStore for RedisMemory {
         let start = prefix.stored();
         self.wire
             .operation("memory.delete_all", true, async |call| {
-                let call = &call;
-                let mut request = PageRequest { limit: DELETE_PAGE, cursor: None };
                 let mut removed = 0_u64;
-                loop {
-                    let reading = Call { writes: false, ..*call };
-                    let page = scan::names(&self.wire, &reading, &start, &request).await?;
-                    let found = stream::iter(page.names)
-                        .map(|name| async move { self.unlinked(call, &name).await })
-                        .buffer_unordered(DELETES_AT_ONCE);
-                    removed += found.try_fold(0_u64, async |sum, found| Ok(sum + u64::from(found))).await?;
-                    match page.next {
-                        Some(next) => request.cursor = Some(next),
-                        None => return Ok(removed),
-                    }
-                }
+                self.remove_all(&call, &start, &mut removed).await.map_err(|error| match removed {
+                    0 => error,
+                    _ => error.with_effect(Effect::Unknown).with_context("removed", removed),
+                })?;
+                Ok(removed)
             })
             .await
     }
@@ -317,7 +358,9 @@ fn number(value: &Value) -> Result<i64> {
 
 /// `None` when the script wrote the value, else the current one.
 fn applied(value: Value) -> Result<Option<Option<Bytes>>> {
-    let odd = || Error::new(ErrorKind::Protocol, "the script's answer is not understood");
+    let odd = || {
+        Error::new(ErrorKind::Protocol, "the script's answer is not understood").with_effect(Effect::Unknown)
+    };
     // One element in an array may arrive without it.
     let Value::Array(parts) = value else {
         return if number(&value).is_ok_and(|done| done == 1) { Ok(None) } else { Err(odd()) };

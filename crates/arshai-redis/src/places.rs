@@ -1,18 +1,19 @@
 //! The connections to one server: opened when first used, by one caller for all who wait.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
 
-use arshai_core::{Deadline, Effect, Error, ErrorKind};
+use arshai_core::{Deadline, Effect};
 use fred::types::config::TlsConfig;
 
 use crate::{
     cluster::Node,
-    config::RedisConfig,
+    config::{RedisConfig, RedisServer},
     connection::Connection,
-    reply::{Verdict, judge},
+    reply::{Verdict, unreached},
+    sentinel,
     wire::Call,
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Places {
     /// A node of a cluster; none for the server that the settings name.
     node: Option<Node>,
     places: Vec<Place>,
+    /// Which of the sentinels is asked first.
+    turn: AtomicUsize,
 }
 
 /// A place for one connection.
@@ -38,7 +41,7 @@ struct Place {
 impl Places {
     pub(crate) fn new(node: Option<Node>, connections: usize) -> Self {
         let places = (0..connections).map(|_| Place::default()).collect();
-        Self { node, places }
+        Self { node, places, turn: AtomicUsize::new(0) }
     }
 
     pub(crate) fn node(&self) -> Option<&Node> {
@@ -83,19 +86,14 @@ impl Places {
         if within.is_zero() {
             return Err(out_of_time(call));
         }
-        match Connection::open(config, self.node.as_ref(), tls.cloned(), within).await {
-            Ok(connection) => Ok(place.put(connection)),
-            // Whatever was lost while connecting, the command was not sent.
-            Err(error) => Err(match judge(error) {
-                Verdict::Lost(error) => Verdict::Refused {
-                    error: Error::new(ErrorKind::Unavailable, "the server cannot be reached")
-                        .with_source(error),
-                    again: true,
-                    elsewhere: true,
-                },
-                other => other,
-            }),
-        }
+        let opened = match (&self.node, &config.server) {
+            (None, RedisServer::Sentinel { sentinels, service, username, password }) => {
+                let login = (username.as_deref(), password.as_ref());
+                sentinel::open(config, sentinels, service, login, &self.turn, tls, within).await
+            }
+            (node, _) => Connection::open(config, node.as_ref(), tls.cloned(), within).await,
+        };
+        opened.map(|connection| place.put(connection)).map_err(unreached)
     }
 
     pub(crate) fn has_open(&self) -> bool {

@@ -24,6 +24,10 @@ pub(crate) enum Verdict {
     Lost(Error),
 }
 
+/// An answer after which the client ends the connection, and which it then gives to every command on it, whatever became
+/// of that: it says nothing about the command.
+const EVERYBODY_S: &str = "CLUSTERDOWN";
+
 /// Judges an error of the client.
 pub(crate) fn judge(error: ClientError) -> Verdict {
     match server_word(error.details()) {
@@ -32,11 +36,49 @@ pub(crate) fn judge(error: ClientError) -> Verdict {
             if let Some(redirect) = Redirect::read(error.details()) {
                 return Verdict::Moved(redirect);
             }
+            if word == EVERYBODY_S {
+                let down = Error::new(ErrorKind::Unavailable, "the cluster is down");
+                return Verdict::Lost(down.with_source(error));
+            }
             let (kind, message, again, elsewhere) = answered(word, error.details());
             refused(kind, message, again, elsewhere, error)
         }
         None => unanswered(error),
     }
+}
+
+/// What a failure while connecting says: whatever was lost there, the command was not sent.
+pub(crate) fn unreached(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Lost(error) => Verdict::Refused {
+            error: Error::new(ErrorKind::Unavailable, "the server cannot be reached").with_source(error),
+            again: true,
+            elsewhere: true,
+        },
+        other => other,
+    }
+}
+
+/// Whether the server answered, and answered no.
+pub(crate) fn is_answer(error: &ClientError) -> bool {
+    server_word(error.details()).is_some_and(|word| word != EVERYBODY_S)
+}
+
+/// Whether the server answered that it, or the user, never does this for several keys at once.
+pub(crate) fn refuses_several_keys(error: &ClientError) -> bool {
+    let names_command = || error.details().to_ascii_lowercase().contains("'mget'");
+    match server_word(error.details()) {
+        Some("CROSSSLOT") => true,
+        // The other reason is one of the keys.
+        Some("NOPERM") => names_command(),
+        Some("ERR") => error.details().contains("unknown command") && names_command(),
+        _ => false,
+    }
+}
+
+/// Whether the server answered that it does not know a script of this digest.
+pub(crate) fn is_unknown_script(error: &ClientError) -> bool {
+    server_word(error.details()) == Some("NOSCRIPT")
 }
 
 /// The first word of an error reply, or of the reply a script was given and passed on.
@@ -63,7 +105,6 @@ fn answered(word: &str, details: &str) -> (ErrorKind, &'static str, bool, bool) 
         "MASTERDOWN" | "NOREPLICAS" => {
             (Unavailable, "the server has lost its master or replicas", true, true)
         }
-        "CLUSTERDOWN" => (Unavailable, "the cluster is down", true, true),
         "MOVED" | "ASK" | "TRYAGAIN" => (Unavailable, "the key's slot is moving", true, false),
         "MISCONF" => (Unavailable, "the server cannot save its data and takes no writes", true, false),
         "OOM" => (
@@ -75,8 +116,9 @@ fn answered(word: &str, details: &str) -> (ErrorKind, &'static str, bool, bool) 
         "NOAUTH" | "WRONGPASS" => (Unauthorized, "the server asks for another user or password", false, true),
         "NOPERM" => (
             Unauthorized,
-            "the user may not do this: it needs GET, SET, EVAL, EVALSHA, SCAN, UNLINK, PTTL, PEXPIRE, PERSIST, EXISTS \
-             and PING on the memory keys, and WAIT when min_replicas is set",
+            "the user may not do this: it needs GET, MGET, SET, EVAL, EVALSHA, SCAN, UNLINK, PTTL, PEXPIRE, PERSIST, \
+             EXISTS and PING on the memory keys; ROLE behind sentinels, CLUSTER SLOTS and ASKING on a cluster, WAIT when \
+             min_replicas is set",
             false,
             false,
         ),
@@ -177,7 +219,6 @@ mod tests {
             ("OOM command not allowed when used memory > 'maxmemory'.", Exhausted, false, false),
             ("BUSY Redis is busy running a script.", Unavailable, true, false),
             ("TRYAGAIN Multiple keys request during rehashing of slot", Unavailable, true, false),
-            ("CLUSTERDOWN Hash slot not served", Unavailable, true, true),
             ("NOAUTH Authentication required.", Unauthorized, false, true),
             ("WRONGPASS invalid username-password pair", Unauthorized, false, true),
             ("NOPERM this user has no permissions", Unauthorized, false, false),
@@ -205,9 +246,28 @@ mod tests {
             (ClientErrorKind::Canceled, "Canceled."),
             (ClientErrorKind::Protocol, "Could not decode frame"),
             (ClientErrorKind::Unknown, "channel closed"),
+            (ClientErrorKind::Cluster, "CLUSTERDOWN Hash slot not served"),
             (ClientErrorKind::Unknown, ""),
         ] {
             assert!(matches!(judge(ClientError::new(kind, details)), Verdict::Lost(_)), "{details}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_for_several_keys_at_all_is_told_from_what_is_refused_for_one_of_them() {
+        for (reply, always) in [
+            ("NOPERM User narrow has no permissions to run the 'mget' command", true),
+            ("NOPERM this user has no permissions to run the 'mget' command or its subcommand", true),
+            ("ERR unknown command 'MGET', with args beginning with: 'a'", true),
+            ("CROSSSLOT Keys in request don't hash to the same slot", true),
+            ("NOPERM No permissions to access a key", false),
+            ("OOM command not allowed when used memory > 'maxmemory'.", false),
+        ] {
+            assert_eq!(
+                refuses_several_keys(&ClientError::new(ClientErrorKind::Unknown, reply)),
+                always,
+                "{reply}"
+            );
         }
     }
 

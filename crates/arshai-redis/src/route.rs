@@ -142,14 +142,17 @@ impl Wire {
         let ask = Command::anywhere("CLUSTER", vec![Value::from("SLOTS")]);
         let answer = connection.send(ask, within).await;
         let answer = answer.map_err(|error| self.judged(error, &places, &connection))?;
-        SlotMap::read(&answer, teller).map_err(|error| Verdict::Refused {
-            error,
-            again: false,
-            elsewhere: false,
-        })
+        let refused = |error, again| Verdict::Refused { error, again, elsewhere: false };
+        let map = SlotMap::read(&answer, teller).map_err(|error| refused(error, false))?;
+        if map.is_empty() {
+            // Taken for the truth, it would be a cluster without keys.
+            let error = Error::new(ErrorKind::Unavailable, "a node knows of no slots of the cluster");
+            return Err(refused(error.with_context("node", teller), true));
+        }
+        Ok(map)
     }
 
-    /// The masters of a cluster, each with its first slot, in the order of those; empty for one server.
+    /// The masters of a cluster, each with its first slot, in the order of those: at least one; empty for one server.
     pub(crate) async fn masters(&self, call: &Call) -> Result<Vec<(u16, Node)>> {
         let Route::Cluster(cluster) = &self.route else { return Ok(Vec::new()) };
         match self.map(cluster, call).await {

@@ -219,8 +219,11 @@ impl Wire {
         let answer = if announced {
             // Boxed as what is rare and large, here and below.
             Box::pin(connection.send_announced(command, within)).await
+        } else if seen || matches!(self.route, Route::Cluster(_)) {
+            // What is sent again is better not delayed by others; keys of a cluster have different homes.
+            Box::pin(connection.send(command, within)).await
         } else {
-            connection.send(command, within).await
+            connection.share(command, within).await?
         };
         let value = answer.map_err(|error| self.judged(error, &places, &connection))?;
         let written = call.writes && (seen || !script::is_refusal(&value));

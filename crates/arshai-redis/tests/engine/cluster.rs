@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use arshai_core::{
-    ErrorKind,
+    Effect, Error, ErrorKind, Result,
+    config::Secret,
     memory::{KeyPrefix, MemoryKey, MemoryStore as _, MemoryStoreExt as _, PageRequest},
 };
 use arshai_redis::RedisMemory;
@@ -25,6 +26,8 @@ pub(crate) fn tests() -> Vec<Test> {
         a_slot_that_moves_to_and_fro_loses_and_doubles_nothing,
         a_master_that_dies_is_followed_by_its_replica_and_the_others_go_on,
         a_master_that_dies_with_no_replica_leaves_the_others_at_work,
+        a_listing_fails_while_a_master_is_down_and_tells_what_was_removed,
+        a_user_with_few_rights_can_do_everything_and_asking_is_named_where_it_lacks,
     ]));
     all
 }
@@ -175,4 +178,86 @@ async fn a_master_that_dies_with_no_replica_leaves_the_others_at_work() {
     cluster.masters[2].answers().await;
     let back = tokio::time::timeout(MINUTE, recovered(&known, &lost)).await.unwrap();
     println!("the dead master is back: works after {back:?}");
+}
+
+/// Lists to the end, or to the first error.
+async fn list_all(store: &RedisMemory, set: &KeyPrefix) -> Result<BTreeSet<MemoryKey>> {
+    let (mut request, mut found) = (PageRequest { limit: 50, cursor: None }, BTreeSet::new());
+    loop {
+        let page = store.list(set, &request).await?;
+        found.extend(page.keys);
+        match page.next {
+            Some(next) => request.cursor = Some(next),
+            None => return Ok(found),
+        }
+    }
+}
+
+async fn a_listing_fails_while_a_master_is_down_and_tells_what_was_removed() {
+    let mut cluster = OwnCluster::start(&[("cluster-require-full-coverage", "no")]).await;
+    let mut config = cluster.config();
+    config.retries = 1;
+    let store = memory(config.clone());
+    let run = key("down").conversation().to_owned();
+    let set = KeyPrefix::conversations(&run);
+    // More on the masters that live than are looked for before the first are removed.
+    for number in 0..900 {
+        store.update(&MemoryKey::new(format!("{run}-{number}")).unwrap(), "x").await.unwrap();
+    }
+    assert_eq!(list_all(&store, &set).await.unwrap().len(), 900);
+    cluster.masters[2].kill();
+    let down = |error: &Error| matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
+    for store in [store.clone(), memory(config.clone())] {
+        let error = list_all(&store, &set).await.unwrap_err();
+        assert!(down(&error) && error.effect() == Effect::NotApplied, "{error:?}");
+    }
+    let error = store.delete_all(&set).await.unwrap_err();
+    assert!(down(&error), "{error:?}");
+    let removed = error.context().find(|(name, _)| *name == "removed").map(|(_, removed)| removed.to_owned());
+    assert!(removed.is_some_and(|removed| removed != "0"), "the masters that live had some: {error:?}");
+    assert_eq!(error.effect(), Effect::Unknown, "{error:?}");
+    let error = store.delete_all(&set).await.unwrap_err();
+    assert!(down(&error) && error.effect() == Effect::NotApplied, "nothing is left to remove: {error:?}");
+    cluster.masters[2].launch_again(&[]);
+    cluster.masters[2].answers().await;
+    let (back, _) = key_of(&cluster, 2).await;
+    recovered(&store, &back).await;
+    list_all(&store, &set).await.unwrap();
+}
+
+async fn a_user_with_few_rights_can_do_everything_and_asking_is_named_where_it_lacks() {
+    let cluster = OwnCluster::start(&[]).await;
+    let (key, slot) = key_of(&cluster, 1).await;
+    let slot = slot.to_string();
+    for (user, more) in [("less", "+ping"), ("enough", "+asking")] {
+        let mut rights = vec!["ACL", "SETUSER", user, "on", ">pw", "~memory:*", more, "+cluster|slots"];
+        rights.extend(["+get", "+set", "+eval", "+evalsha", "+scan", "+unlink", "+pttl", "+pexpire"]);
+        rights.extend(["+persist", "+exists", "+ping"]);
+        for node in cluster.masters.iter().chain([&cluster.replica]) {
+            node.tell(&rights).await;
+        }
+    }
+    let as_user = |user: &str| {
+        let mut config = cluster.config();
+        config.password = Some(Secret::new("pw"));
+        config.username = Some(user.to_owned());
+        memory(config)
+    };
+    let (less, enough) = (as_user("less"), as_user("enough"));
+    less.update(&key, "x").await.unwrap();
+    let (from, to) = (&cluster.masters[1], &cluster.masters[2]);
+    let (source, target) = (cluster.id(from).await, cluster.id(to).await);
+    to.tell(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source]).await;
+    from.tell(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target]).await;
+    from.tell(&["MIGRATE", "127.0.0.1", &to.port.to_string(), &key.stored(), "0", "5000"]).await;
+    let error = less.get(&key).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+    assert!(error.to_string().contains("ASKING"), "{error}");
+    let error = less.delete(&key).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unauthorized, Effect::NotApplied), "{error}");
+    assert_eq!(enough.retrieve(&key).await.unwrap().unwrap().text, "x");
+    enough.update(&key, "y").await.unwrap();
+    let set = KeyPrefix::conversations(key.conversation());
+    assert_eq!(list_all(&enough, &set).await.unwrap().len(), 1);
+    assert!(enough.delete(&key).await.unwrap());
 }

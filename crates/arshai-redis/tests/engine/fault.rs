@@ -9,7 +9,7 @@ use arshai_conformance::fault::{Direction, Fault, FaultProxy, Plan};
 use arshai_core::{
     Deadline, Effect, ErrorKind,
     config::Secret,
-    memory::{Memory, MemoryKey, MemoryStore as _, MemoryStoreExt as _, Precondition},
+    memory::{KeyPrefix, Memory, MemoryKey, MemoryStore as _, MemoryStoreExt as _, Precondition},
 };
 use arshai_redis::{RedisConfig, RedisMemory};
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ use crate::{
     at,
     harness::{Test, tests},
     key, memory,
+    own::until,
     server::command,
     settings,
 };
@@ -37,6 +38,8 @@ pub(crate) fn tests() -> Vec<Test> {
         resets_at_any_byte_of_a_request_or_reply_are_survived,
         silence_ends_at_the_deadline_and_is_recovered_from,
         a_write_met_with_silence_is_of_unknown_outcome,
+        a_lost_reply_after_which_too_much_was_written_is_of_unknown_outcome,
+        more_commands_than_may_wait_are_refused_and_change_nothing,
         a_server_that_goes_and_returns_is_found_again_with_no_call_between,
         a_caller_who_goes_away_while_connecting_hinders_nobody,
         a_storm_of_client_kill_loses_and_doubles_nothing,
@@ -192,6 +195,89 @@ async fn a_write_met_with_silence_is_of_unknown_outcome() {
     proxy.set(Fault::stall().only(Direction::ToClient)).await.unwrap();
     let error = store.put(&key, &Memory::new("x"), Precondition::Absent).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::OutcomeUnknown, Effect::Unknown), "{error}");
+}
+
+async fn a_lost_reply_after_which_too_much_was_written_is_of_unknown_outcome() {
+    #[derive(Debug, Clone, Copy)]
+    enum Rival {
+        Writes,
+        Deletes,
+    }
+    for rival in [Rival::Writes, Rival::Deletes] {
+        let (proxy, store) = proxied(|config| config.command_timeout = Duration::from_secs(2)).await;
+        let (other, key) = (memory(settings()), key("unknown"));
+        store.update(&key, "before").await.unwrap();
+        let asked = AtomicUsize::new(0);
+        let write = store.update_with(&key, |_| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            // The write arrives, its answer does not.
+            proxy.next_request(Fault::stall().only(Direction::ToClient));
+            Ok(Memory::new("mine"))
+        });
+        let meanwhile = async {
+            until("it is written", async || other.retrieve(&key).await.unwrap().unwrap().text == "mine")
+                .await;
+            match rival {
+                // One more than a value holds ids of.
+                Rival::Writes => {
+                    for number in 0..17 {
+                        other.update(&key, &format!("theirs {number}")).await.unwrap();
+                    }
+                }
+                Rival::Deletes => assert!(other.delete(&key).await.unwrap()),
+            }
+        };
+        let (written, ()) = tokio::join!(write, meanwhile);
+        let error = written.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::OutcomeUnknown, Effect::Unknown), "{error}");
+        assert!(error.to_string().contains("changed since"), "{rival:?}: {error}");
+        assert_eq!(asked.into_inner(), 1, "{rival:?}: what may have been written was made again");
+        let left = other.retrieve(&key).await.unwrap().map(|memory| memory.text);
+        match rival {
+            Rival::Writes => assert_eq!(left.as_deref(), Some("theirs 16")),
+            Rival::Deletes => assert_eq!(left, None),
+        }
+    }
+}
+
+async fn more_commands_than_may_wait_are_refused_and_change_nothing() {
+    /// More than a connection lets wait.
+    const CALLS: usize = 10_200;
+    let (proxy, store) = proxied(|config| {
+        config.retries = 0;
+        config.timeout = Duration::from_secs(4);
+    })
+    .await;
+    store.health().await.unwrap();
+    proxy.set(Fault::stall()).await.unwrap();
+    let run = key("waiting").conversation().to_owned();
+    let mut calls = JoinSet::new();
+    for number in 0..CALLS {
+        let (store, key) = (store.clone(), MemoryKey::new(format!("{run}-{number}")).unwrap());
+        calls.spawn(async move {
+            let error = store.put(&key, &Memory::new("x"), Precondition::Absent).await.unwrap_err();
+            (key, error)
+        });
+    }
+    let (refused, silent): (Vec<_>, Vec<_>) =
+        calls.join_all().await.into_iter().partition(|(_, error)| error.kind() == ErrorKind::Exhausted);
+    println!("{} of {CALLS} refused", refused.len());
+    assert!((1..=CALLS - 10_000).contains(&refused.len()), "{}: {:?}", refused.len(), silent.first());
+    for (_, error) in &refused {
+        assert_eq!((error.effect(), error.is_retryable()), (Effect::NotApplied, true), "{error}");
+    }
+    for (_, error) in &silent {
+        let kind = error.kind();
+        assert!(matches!(kind, ErrorKind::OutcomeUnknown | ErrorKind::Timeout), "{error}");
+    }
+    proxy.heal().await.unwrap();
+    store.health().await.unwrap();
+    let reader = memory(settings());
+    for (key, _) in &refused {
+        assert_eq!(reader.get(key).await.unwrap(), None);
+    }
+    let set = KeyPrefix::conversations(&run);
+    Deadline::after(MINUTE).scope(reader.delete_all(&set)).await.unwrap();
 }
 
 async fn a_server_that_goes_and_returns_is_found_again_with_no_call_between() {

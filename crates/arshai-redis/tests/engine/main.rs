@@ -25,10 +25,12 @@ mod appends;
 mod blocking;
 mod cluster;
 mod conformance;
+mod discovered;
 mod drops;
 mod engine;
 mod fault;
 mod harness;
+mod listing;
 mod outage;
 mod own;
 mod processes;
@@ -39,6 +41,7 @@ mod sentinel;
 mod server;
 mod spans;
 mod tls;
+mod together;
 mod topology;
 mod trouble;
 mod values;
@@ -86,19 +89,24 @@ fn tests_of(engine: Engine) -> Vec<Test> {
                 fault::tests(),
                 topology::tests(),
                 trouble::tests(),
+                discovered::tests(),
+                listing::tests(),
                 values::tests(),
                 python::tests(),
                 spans::tests(),
                 processes::tests(),
                 outage::tests(),
                 refusals::tests(),
+                together::tests(),
                 blocking::tests(),
             ] {
                 tests.extend(more);
             }
         }
         Engine::Redis6 => {
-            for more in [conformance::single(), fault::tests(), topology::tests(), values::tests()] {
+            for more in
+                [conformance::single(), fault::tests(), listing::tests(), topology::tests(), values::tests()]
+            {
                 tests.extend(more);
             }
         }

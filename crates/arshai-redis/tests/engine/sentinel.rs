@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use arshai_core::memory::MemoryStoreExt as _;
+use arshai_core::{
+    ErrorKind,
+    config::Secret,
+    memory::{KeyPrefix, MemoryStore as _, MemoryStoreExt as _},
+};
 use arshai_redis::{RedisConfig, RedisServer};
+use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     MINUTE,
@@ -21,6 +26,9 @@ pub(crate) fn tests() -> Vec<Test> {
     alone(tests![
         a_failover_that_is_asked_for_is_followed,
         what_a_replica_acknowledged_outlives_a_master_that_is_killed,
+        a_failover_is_followed_past_sentinels_that_are_silent_or_know_nothing,
+        sentinels_that_know_no_master_of_the_name_are_told_of_at_once,
+        a_user_with_few_rights_can_do_everything_and_role_is_named_where_it_lacks,
     ])
 }
 
@@ -84,15 +92,88 @@ impl Watched {
     }
 
     fn config(&self) -> RedisConfig {
-        let mut config = RedisConfig::default();
-        config.server = RedisServer::Sentinel {
-            sentinels: vec![("127.0.0.1".to_owned(), self.sentinel.port)],
-            service: "own".to_owned(),
-            username: None,
-            password: None,
-        };
-        config
+        watched_by(&[self.sentinel.port], "own")
     }
+}
+
+fn watched_by(ports: &[u16], service: &str) -> RedisConfig {
+    let mut config = RedisConfig::default();
+    config.server = RedisServer::Sentinel {
+        sentinels: ports.iter().map(|port| ("127.0.0.1".to_owned(), *port)).collect(),
+        service: service.to_owned(),
+        username: None,
+        password: None,
+    };
+    config
+}
+
+/// Takes connections and never answers.
+async fn silent() -> (u16, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut listening = JoinSet::new();
+    listening.spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    (port, listening)
+}
+
+/// A sentinel that watches nobody.
+async fn ignorant() -> OwnServer {
+    let port = free_port();
+    OwnServer::sentinel(port, &format!("port {port}\nbind 127.0.0.1\n")).await
+}
+
+async fn a_failover_is_followed_past_sentinels_that_are_silent_or_know_nothing() {
+    let mut watched = Watched::start().await;
+    let ((silent, _listening), ignorant) = (silent().await, ignorant().await);
+    let key = key("past");
+    let config = watched_by(&[silent, ignorant.port, watched.sentinel.port], "own");
+    let store = memory(config.clone());
+    store.update(&key, "before").await.unwrap();
+    let [master, replica] = &mut watched.servers;
+    until("the replica has it", async || {
+        memory(replica.config()).retrieve(&key).await.is_ok_and(|found| found.is_some())
+    })
+    .await;
+    master.kill();
+    until("the replica is master", async || replica.tell(&["ROLE"]).await.contains("master")).await;
+    for store in [store, memory(config)] {
+        let took = recovered(&store, &crate::key("probe")).await;
+        println!("past two sentinels: works {took:?} after the new master");
+        assert!(took < RECOVERY, "{took:?}");
+        assert_eq!(store.retrieve(&key).await.unwrap().unwrap().text, "before");
+    }
+}
+
+async fn sentinels_that_know_no_master_of_the_name_are_told_of_at_once() {
+    let ignorant = ignorant().await;
+    let error = memory(watched_by(&[ignorant.port], "own")).health().await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Config, 1), "{error}");
+    assert!(error.to_string().contains("sentinelServiceName"), "{error}");
+}
+
+async fn a_user_with_few_rights_can_do_everything_and_role_is_named_where_it_lacks() {
+    let watched = Watched::start().await;
+    let (mut config, key) = (watched.config(), key("acl"));
+    for (user, more) in [("less", "+ping"), ("enough", "+role")] {
+        let mut rights = vec!["ACL", "SETUSER", user, "on", ">pw", "~memory:*", more];
+        rights.extend(["+get", "+set", "+eval", "+evalsha", "+scan", "+unlink", "+pttl", "+pexpire"]);
+        rights.extend(["+persist", "+exists", "+ping"]);
+        watched.servers[0].tell(&rights).await;
+    }
+    config.password = Some(Secret::new("pw"));
+    config.username = Some("less".to_owned());
+    let error = memory(config.clone()).health().await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Unauthorized, 1), "{error}");
+    assert!(error.to_string().contains("ROLE"), "{error}");
+    config.username = Some("enough".to_owned());
+    let store = memory(config);
+    store.update(&key, "x").await.unwrap();
+    assert_eq!(store.delete_all(&KeyPrefix::conversations(key.conversation())).await.unwrap(), 1);
 }
 
 async fn what_a_replica_acknowledged_outlives_a_master_that_is_killed() {

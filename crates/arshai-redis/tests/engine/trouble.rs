@@ -28,10 +28,11 @@ const READONLY: &str = "-READONLY You can't write against a read only replica.\r
 const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
 const BUSY: &str = "-BUSY Redis is busy running a script.\r\n";
 const MAX_CLIENTS: &str = "-ERR max number of clients reached\r\n";
-const WRITTEN: &str = "*1\r\n:1\r\n";
+pub(crate) const WRITTEN: &str = "*1\r\n:1\r\n";
 
 /// Commands by which a client greets, and the answers.
-const GREETINGS: [(&str, &str); 4] = [
+pub(crate) const GREETINGS: [(&str, &str); 5] = [
+    ("AUTH", "+OK\r\n"),
     ("PING", "+PONG\r\n"),
     ("CLIENT", ":7\r\n"),
     ("INFO", "$19\r\nredis_version:8.2.3\r\n"),
@@ -47,28 +48,35 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-struct Scripted {
-    port: u16,
+pub(crate) struct Scripted {
+    pub(crate) port: u16,
     heard: Arc<Mutex<Vec<String>>>,
+    replies: Arc<Mutex<VecDeque<String>>>,
     _serving: JoinSet<()>,
 }
 
 impl Scripted {
     /// Answers the commands of the memory by `replies`, then writes everything it is given.
-    async fn start(greeting: Option<&'static str>, replies: &[&'static str]) -> Self {
+    pub(crate) async fn start(greeting: Option<&'static str>, replies: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let replies = Arc::new(Mutex::new(replies.iter().copied().collect::<VecDeque<_>>()));
+        let replies: VecDeque<String> = replies.iter().map(|reply| (*reply).to_owned()).collect();
+        let replies = Arc::new(Mutex::new(replies));
         let mut serving = JoinSet::new();
-        let told = Arc::clone(&heard);
+        let (told, script) = (Arc::clone(&heard), Arc::clone(&replies));
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, greeting, Arc::clone(&told), Arc::clone(&replies)));
+                connections.spawn(serve(stream, greeting, Arc::clone(&told), Arc::clone(&script)));
             }
         });
-        Self { port, heard, _serving: serving }
+        Self { port, heard, replies, _serving: serving }
+    }
+
+    /// One more reply, after the others.
+    pub(crate) fn then(&self, reply: impl Into<String>) {
+        self.replies.lock().unwrap().push_back(reply.into());
     }
 
     fn memory(&self) -> RedisMemory {
@@ -78,7 +86,8 @@ impl Scripted {
         memory(config)
     }
 
-    fn heard(&self, name: &str) -> usize {
+    /// How many commands of this name came; one that writes several keys counts for each.
+    pub(crate) fn heard(&self, name: &str) -> usize {
         self.heard.lock().unwrap().iter().filter(|heard| *heard == name).count()
     }
 }
@@ -87,14 +96,14 @@ async fn serve(
     stream: TcpStream,
     greeting: Option<&'static str>,
     heard: Arc<Mutex<Vec<String>>>,
-    replies: Arc<Mutex<VecDeque<&'static str>>>,
+    replies: Arc<Mutex<VecDeque<String>>>,
 ) {
     let mut stream = BufReader::new(stream);
-    while let Some(name) = command_name(&mut stream).await {
-        heard.lock().unwrap().push(name.clone());
+    while let Some((name, keys)) = command(&mut stream).await {
+        heard.lock().unwrap().extend(std::iter::repeat_n(name.clone(), keys));
         let reply = match GREETINGS.iter().find(|(known, _)| *known == name) {
-            Some((_, usual)) => greeting.unwrap_or(usual),
-            None => replies.lock().unwrap().pop_front().unwrap_or(WRITTEN),
+            Some((_, usual)) => greeting.unwrap_or(usual).to_owned(),
+            None => replies.lock().unwrap().pop_front().unwrap_or_else(|| written(keys)),
         };
         if stream.write_all(reply.as_bytes()).await.is_err() {
             return;
@@ -108,16 +117,27 @@ async fn line(stream: &mut BufReader<TcpStream>) -> Option<usize> {
     line.get(1..)?.trim().parse().ok()
 }
 
-/// Reads one command; its name.
-async fn command_name(stream: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut name = None;
+/// Reads one command; its name, and for a script the number of its keys.
+pub(crate) async fn command(stream: &mut BufReader<TcpStream>) -> Option<(String, usize)> {
+    let mut parts = Vec::new();
     for _ in 0..line(stream).await? {
         let mut part = vec![0; line(stream).await? + 2];
         stream.read_exact(&mut part).await.ok()?;
         part.truncate(part.len() - 2);
-        name.get_or_insert(String::from_utf8_lossy(&part).to_uppercase());
+        parts.push(part);
     }
-    name
+    let name = String::from_utf8_lossy(parts.first()?).to_uppercase();
+    let keys = parts.get(2).filter(|_| name.starts_with("EVAL"));
+    let keys = keys.and_then(|keys| std::str::from_utf8(keys).ok()?.parse().ok());
+    Some((name, keys.unwrap_or(1)))
+}
+
+/// That each of so many keys was written.
+fn written(keys: usize) -> String {
+    match keys {
+        1 => WRITTEN.to_owned(),
+        _ => format!("*{}\r\n{}", 2 * keys, ":1\r\n$-1\r\n".repeat(keys)),
+    }
 }
 
 async fn a_server_that_loads_or_is_busy_is_waited_for() {
