@@ -232,7 +232,7 @@ impl MilvusClient {
         request: &impl prost::Message,
         safety: Safety,
     ) -> Result<()> {
-        let _status: Status = self.call(operation, method, request, safety).await?;
+        let _status: Status = self.call(operation, "", method, request, safety).await?;
         Ok(())
     }
 
@@ -242,7 +242,7 @@ impl MilvusClient {
         method: &'static str,
         request: &impl prost::Message,
     ) -> Result<R> {
-        self.call(operation, method, request, Safety::Read).await
+        self.call(operation, "", method, request, Safety::Read).await
     }
 }
 

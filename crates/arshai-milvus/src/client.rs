@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arshai_core::{Deadline, Effect, Error, ErrorKind, Result};
+use arshai_core::{Deadline, Effect, Error, Result};
 use prost::Message as _;
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     failure::{Cause, Failure},
     inner::{Inner, of},
     proto::{
+        Reply,
         common::Status,
         milvus::{
             AliasRequest, CreateCollectionRequest, CreateIndexRequest, DatabaseRequest, DropAliasRequest,
@@ -19,17 +20,30 @@ use crate::{
             RenameCollectionRequest, ShowPartitionsResponse,
         },
         pair,
-        schema::{CollectionSchema, DataType, FieldSchema},
+        schema::CollectionSchema,
         value_of,
     },
+    schema_field::SchemaField,
     store::MilvusStore,
 };
 
 /// Calls that only Milvus knows, over the connections of a [`MilvusStore`].
 ///
-/// Each method is one call, named as in Milvus' own documentation, with the store's deadlines and retries. What a server
-/// does not know fails with [`ErrorKind::Unsupported`]. Rows by an expression of Milvus are read through the store, with
-/// [`Filter::raw`](arshai_core::Filter::raw), page by page or as a stream.
+/// Each method is one call, named as in Milvus' own documentation, with the store's deadlines, retries and spans. What a
+/// server does not know fails with [`ErrorKind::Unsupported`](arshai_core::ErrorKind::Unsupported). Rows by an expression
+/// of Milvus are read through the store, with [`Filter::raw`](arshai_core::Filter::raw), page by page or as a stream.
+///
+/// Partitions are made, loaded, released, listed and removed here, and no more: the store writes to a collection's default
+/// one, or where its partition key says, and searches and reads all of them.
+///
+/// # Replies that are lost
+///
+/// What takes something away is sent again, and has succeeded when the server then has no such thing. What makes something
+/// is not, because some servers would say that it exists: it ends with
+/// [`ErrorKind::OutcomeUnknown`](arshai_core::ErrorKind::OutcomeUnknown), for the caller to look. The same holds for a new
+/// name of a collection, and for making, changing and removing users and roles. All other calls leave the same when they are
+/// done twice, and are sent again. A reply that does not come within
+/// [`MilvusConfig::attempt_timeout`](crate::MilvusConfig::attempt_timeout) is lost as well.
 ///
 /// # Cancel safety
 ///
@@ -37,40 +51,6 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct MilvusClient {
     inner: Arc<Inner>,
-}
-
-/// A field of a collection with a schema of one's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SchemaField {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub kind: FieldKind,
-    /// Whether it is the primary key: an integer or a text. Default: no.
-    pub is_primary_key: bool,
-    /// Whether the server chooses its values. Default: no.
-    pub auto_id: bool,
-}
-
-/// The type of a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FieldKind {
-    /// True or false.
-    Bool,
-    /// A 64-bit integer.
-    Int64,
-    /// A 64-bit float.
-    Double,
-    /// A text of so many bytes at most, 65,535 at most.
-    VarChar(usize),
-    /// JSON.
-    Json,
-    /// A vector of so many floats.
-    FloatVector(usize),
-    /// A sparse vector.
-    SparseFloatVector,
 }
 
 /// An index as the server describes it.
@@ -85,40 +65,6 @@ pub struct IndexInfo {
     pub index_type: String,
     /// Its metric, such as `COSINE`; empty for an index of scalars.
     pub metric: String,
-}
-
-impl SchemaField {
-    /// A field that is no key.
-    pub fn new(name: impl Into<String>, kind: FieldKind) -> Self {
-        Self { name: name.into(), kind, is_primary_key: false, auto_id: false }
-    }
-
-    /// The same as the primary key; `auto_id` lets the server choose its values.
-    #[must_use]
-    pub fn primary_key(mut self, auto_id: bool) -> Self {
-        (self.is_primary_key, self.auto_id) = (true, auto_id);
-        self
-    }
-
-    fn schema(&self) -> FieldSchema {
-        let (kind, param) = match self.kind {
-            FieldKind::Bool => (DataType::Bool, None),
-            FieldKind::Int64 => (DataType::Int64, None),
-            FieldKind::Double => (DataType::Double, None),
-            FieldKind::VarChar(bytes) => (DataType::VarChar, Some(pair("max_length", bytes.to_string()))),
-            FieldKind::Json => (DataType::Json, None),
-            FieldKind::FloatVector(dim) => (DataType::FloatVector, Some(pair("dim", dim.to_string()))),
-            FieldKind::SparseFloatVector => (DataType::SparseFloatVector, None),
-        };
-        FieldSchema {
-            name: self.name.clone(),
-            data_type: kind.into(),
-            is_primary_key: self.is_primary_key,
-            auto_id: self.auto_id,
-            type_params: param.into_iter().collect(),
-            ..FieldSchema::default()
-        }
-    }
 }
 
 impl MilvusStore {
@@ -140,11 +86,13 @@ impl Drop for Forgets<'_> {
     }
 }
 
-/// A method for a call that returns nothing but its status.
+/// A method for a call that returns nothing but its status: the collection or alias it is about, what is to be forgotten,
+/// and what it may do when it is sent twice.
 macro_rules! calls {
     ($(
         $(#[$doc:meta])*
-        $name:ident($($argument:ident: $kind:ty),*) $(forgets $forgotten:ident)? = $method:literal, $request:expr;
+        $name:ident($($argument:ident: $kind:ty),*) on $subject:tt $(forgets $forgotten:ident)? =
+            $safety:ident $method:literal, $request:expr;
     )*) => {
         $(
             $(#[$doc])*
@@ -154,11 +102,10 @@ macro_rules! calls {
             /// Those of the server and the connection.
             pub async fn $name(&self, $($argument: $kind),*) -> Result<()> {
                 let operation = concat!("milvus.", stringify!($name));
-                let _pass = self.inner.connection.enter().map_err(|error| error.with_operation(operation))?;
                 $(let _forgets = self.forgets($forgotten);)?
-                let done: Result<Status, Failure> =
-                    self.inner.connection.call($method, &$request, Safety::Idempotent).await;
-                done.map(|_| ()).map_err(|failure| Error::from(failure).with_operation(operation))
+                let _status: Status =
+                    self.call(operation, $subject, $method, &$request, Safety::$safety).await?;
+                Ok(())
             }
         )*
     };
@@ -167,32 +114,42 @@ macro_rules! calls {
 impl MilvusClient {
     calls! {
         /// Makes a partition.
-        create_partition(collection: &str, partition: &str) = "CreatePartition", partition_of(collection, partition);
+        create_partition(collection: &str, partition: &str) on collection =
+            Once "CreatePartition", partition_of(collection, partition);
         /// Removes a partition and its rows. It must have been released.
-        drop_partition(collection: &str, partition: &str) = "DropPartition", partition_of(collection, partition);
+        drop_partition(collection: &str, partition: &str) on collection =
+            Removal "DropPartition", partition_of(collection, partition);
         /// Loads some partitions of a collection, without waiting for the end of it.
-        load_partitions(collection: &str, partitions: &[&str]) = "LoadPartitions", partitions_of(collection, partitions);
+        load_partitions(collection: &str, partitions: &[&str]) on collection =
+            Idempotent "LoadPartitions", partitions_of(collection, partitions);
         /// Releases some partitions of a collection.
-        release_partitions(collection: &str, partitions: &[&str]) = "ReleasePartitions", partitions_of(collection, partitions);
+        release_partitions(collection: &str, partitions: &[&str]) on collection =
+            Idempotent "ReleasePartitions", partitions_of(collection, partitions);
         /// Gives a collection another name besides its own.
-        create_alias(collection: &str, alias: &str) forgets alias = "CreateAlias", alias_of(collection, alias);
+        create_alias(collection: &str, alias: &str) on collection forgets alias =
+            Once "CreateAlias", alias_of(collection, alias);
         /// Gives an alias to another collection.
-        alter_alias(collection: &str, alias: &str) forgets alias = "AlterAlias", alias_of(collection, alias);
+        alter_alias(collection: &str, alias: &str) on collection forgets alias =
+            Idempotent "AlterAlias", alias_of(collection, alias);
         /// Takes an alias away.
-        drop_alias(alias: &str) forgets alias = "DropAlias", DropAliasRequest { alias: alias.to_owned(), ..DropAliasRequest::default() };
-        /// Makes a database.
-        create_database(database: &str) = "CreateDatabase", DatabaseRequest { db_name: database.to_owned() };
+        drop_alias(alias: &str) on alias forgets alias =
+            Removal "DropAlias", DropAliasRequest { alias: alias.to_owned(), ..DropAliasRequest::default() };
+        /// Makes a database. A store of its own works in it, made with [`MilvusConfig::database`].
+        create_database(database: &str) on "" =
+            Once "CreateDatabase", DatabaseRequest { db_name: database.to_owned() };
         /// Removes a database, which must be empty.
-        drop_database(database: &str) = "DropDatabase", DatabaseRequest { db_name: database.to_owned() };
+        drop_database(database: &str) on "" =
+            Removal "DropDatabase", DatabaseRequest { db_name: database.to_owned() };
         /// Takes a collection out of memory. The store loads it again when it is used.
-        release(collection: &str) = "ReleaseCollection", of(collection);
+        release(collection: &str) on collection = Idempotent "ReleaseCollection", of(collection);
         /// Removes the index of a field. The collection must have been released.
-        drop_index(collection: &str, field: &str) forgets collection = "DropIndex", IndexRequest {
-            collection_name: collection.to_owned(),
-            field_name: field.to_owned(),
-            index_name: field.to_owned(),
-            ..IndexRequest::default()
-        };
+        drop_index(collection: &str, field: &str) on collection forgets collection =
+            Removal "DropIndex", IndexRequest {
+                collection_name: collection.to_owned(),
+                field_name: field.to_owned(),
+                index_name: field.to_owned(),
+                ..IndexRequest::default()
+            };
     }
 
     /// Gives a collection another name.
@@ -208,7 +165,7 @@ impl MilvusClient {
         };
         let _forgets = (self.forgets(from), self.forgets(to));
         let _status: Status =
-            self.call("milvus.rename_collection", "RenameCollection", &request, Safety::Once).await?;
+            self.call("milvus.rename_collection", from, "RenameCollection", &request, Safety::Once).await?;
         Ok(())
     }
 
@@ -232,7 +189,7 @@ impl MilvusClient {
             ..CreateCollectionRequest::default()
         };
         let _status: Status =
-            self.call("milvus.create_collection", "CreateCollection", &request, Safety::Idempotent).await?;
+            self.call("milvus.create_collection", name, "CreateCollection", &request, Safety::Once).await?;
         Ok(())
     }
 
@@ -240,7 +197,8 @@ impl MilvusClient {
     ///
     /// # Errors
     ///
-    /// Those of the server and the connection; [`ErrorKind::Unsupported`] for an index that the server is known to lack.
+    /// Those of the server and the connection; [`ErrorKind::Unsupported`](arshai_core::ErrorKind::Unsupported) for an index
+    /// that the server is known to lack.
     pub async fn create_index(&self, collection: &str, field: &str, params: &[(&str, &str)]) -> Result<()> {
         let deadline = Deadline::current_or(self.config().timeout);
         Box::pin(deadline.scope(self.create_index_in_time(collection, field, params))).await
@@ -252,17 +210,6 @@ impl MilvusClient {
         field: &str,
         params: &[(&str, &str)],
     ) -> Result<()> {
-        let operation = "milvus.create_index";
-        if let Some((_, index)) = params.iter().find(|(name, _)| *name == "index_type") {
-            let _pass = self.inner.connection.enter().map_err(|error| error.with_operation(operation))?;
-            let engine = self.inner.engine().await;
-            let engine = engine.map_err(|failure| Error::from(failure).with_operation(operation))?;
-            if engine.lacks_index(index) {
-                return Err(Error::unsupported("this server has no such index; AUTOINDEX is on all of them")
-                    .with_context("index", index.escape_debug())
-                    .with_operation(operation));
-            }
-        }
         let request = CreateIndexRequest {
             collection_name: collection.to_owned(),
             field_name: field.to_owned(),
@@ -270,9 +217,18 @@ impl MilvusClient {
             extra_params: params.iter().map(|(key, value)| pair(key, *value)).collect(),
             ..CreateIndexRequest::default()
         };
-        let _forgets = self.forgets(collection);
-        let _status: Status = self.call(operation, "CreateIndex", &request, Safety::Idempotent).await?;
-        Ok(())
+        let making = async {
+            if let Some((_, index)) = params.iter().find(|(name, _)| *name == "index_type") {
+                if self.inner.engine().await?.lacks_index(index) {
+                    let lacks = "this server has no such index; AUTOINDEX is on all of them";
+                    return Err(Error::unsupported(lacks).with_context("index", index.escape_debug()).into());
+                }
+            }
+            let _forgets = self.forgets(collection);
+            let _status: Status = self.ask("CreateIndex", &request, Safety::Once).await?;
+            Ok(())
+        };
+        self.inner.traced("milvus.create_index", collection, making).await
     }
 
     /// The indexes of a collection.
@@ -281,10 +237,7 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn indexes(&self, collection: &str) -> Result<Vec<IndexInfo>> {
-        let operation = "milvus.indexes";
-        let _pass = self.inner.connection.enter().map_err(|error| error.with_operation(operation))?;
-        let indexes = self.inner.indexes(collection).await;
-        let indexes = indexes.map_err(|failure| Error::from(failure).with_operation(operation))?;
+        let indexes = self.inner.traced("milvus.indexes", collection, self.inner.indexes(collection)).await?;
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         Ok(indexes
             .into_iter()
@@ -301,15 +254,14 @@ impl MilvusClient {
     ///
     /// # Errors
     ///
-    /// Those of the server and the connection; [`ErrorKind::Timeout`] when it takes longer than
-    /// [`MilvusConfig::open_timeout`](crate::MilvusConfig::open_timeout).
+    /// Those of the server and the connection; [`ErrorKind::Timeout`](arshai_core::ErrorKind::Timeout) when it takes longer
+    /// than [`MilvusConfig::open_timeout`](crate::MilvusConfig::open_timeout).
     pub async fn load(&self, collection: &str) -> Result<()> {
         let operation = "milvus.load";
-        let _pass = self.inner.connection.enter().map_err(|error| error.with_operation(operation))?;
-        let deadline = Deadline::current_or(self.inner.connection.config.open_timeout);
+        let deadline = Deadline::current_or(self.config().open_timeout);
         let loading = async { Ok(self.inner.load(collection).await?) };
-        let loaded = deadline.run(operation, Effect::Unknown, loading).await;
-        loaded.map_err(|error| error.with_operation(operation))
+        let loading = async { Ok(deadline.run(operation, Effect::Unknown, loading).await?) };
+        self.inner.traced(operation, collection, loading).await
     }
 
     /// Asks the server to write what it holds in memory to storage.
@@ -318,9 +270,11 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn flush(&self, collections: &[&str]) -> Result<()> {
+        let about = if let [one] = collections { *one } else { "" };
         let collection_names = collections.iter().map(|name| (*name).to_owned()).collect();
         let request = FlushRequest { collection_names, ..FlushRequest::default() };
-        let _reply: FlushResponse = self.call("milvus.flush", "Flush", &request, Safety::Idempotent).await?;
+        let _reply: FlushResponse =
+            self.call("milvus.flush", about, "Flush", &request, Safety::Idempotent).await?;
         Ok(())
     }
 
@@ -330,8 +284,9 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn partitions(&self, collection: &str) -> Result<Vec<String>> {
-        let reply: ShowPartitionsResponse =
-            self.call("milvus.partitions", "ShowPartitions", &of(collection), Safety::Read).await?;
+        let reply: ShowPartitionsResponse = self
+            .call("milvus.partitions", collection, "ShowPartitions", &of(collection), Safety::Read)
+            .await?;
         Ok(reply.partition_names)
     }
 
@@ -342,7 +297,7 @@ impl MilvusClient {
     /// Those of the server and the connection.
     pub async fn aliases(&self, collection: &str) -> Result<Vec<String>> {
         let reply: ListAliasesResponse =
-            self.call("milvus.aliases", "ListAliases", &of(collection), Safety::Read).await?;
+            self.call("milvus.aliases", collection, "ListAliases", &of(collection), Safety::Read).await?;
         Ok(reply.aliases)
     }
 
@@ -352,8 +307,9 @@ impl MilvusClient {
     ///
     /// Those of the server and the connection.
     pub async fn databases(&self) -> Result<Vec<String>> {
-        let reply: ListDatabasesResponse =
-            self.call("milvus.databases", "ListDatabases", &ListDatabasesRequest {}, Safety::Read).await?;
+        let reply: ListDatabasesResponse = self
+            .call("milvus.databases", "", "ListDatabases", &ListDatabasesRequest {}, Safety::Read)
+            .await?;
         Ok(reply.db_names)
     }
 
@@ -364,15 +320,18 @@ impl MilvusClient {
     ///
     /// # Errors
     ///
-    /// Those of the server and the connection; [`ErrorKind::Protocol`] when the server does not say a number.
+    /// Those of the server and the connection; [`ErrorKind::Protocol`](arshai_core::ErrorKind::Protocol) when the server does
+    /// not say a number.
     pub async fn stored_rows(&self, collection: &str) -> Result<u64> {
-        let operation = "milvus.stored_rows";
-        let reply: GetCollectionStatisticsResponse =
-            self.call(operation, "GetCollectionStatistics", &of(collection), Safety::Read).await?;
-        value_of(&reply.stats, "row_count").and_then(|count| count.parse().ok()).ok_or_else(|| {
-            Error::new(ErrorKind::Protocol, "the server does not say how many rows there are")
-                .with_operation(operation)
-        })
+        let request = of(collection);
+        let counting = async {
+            let reply: GetCollectionStatisticsResponse =
+                self.ask("GetCollectionStatistics", &request, Safety::Read).await?;
+            value_of(&reply.stats, "row_count")
+                .and_then(|count| count.parse().ok())
+                .ok_or_else(|| Failure::protocol("the server does not say how many rows there are"))
+        };
+        self.inner.traced("milvus.stored_rows", collection, counting).await
     }
 
     pub(crate) fn config(&self) -> &MilvusConfig {
@@ -383,22 +342,33 @@ impl MilvusClient {
         Forgets { inner: &self.inner, name }
     }
 
-    pub(crate) async fn call<R: crate::proto::Reply>(
+    /// A call that is a whole operation. `collection` is empty for one that is about none.
+    pub(crate) async fn call<R: Reply>(
         &self,
         operation: &'static str,
+        collection: &str,
         method: &'static str,
         request: &impl prost::Message,
         safety: Safety,
     ) -> Result<R> {
-        let _pass = self.inner.connection.enter().map_err(|error| error.with_operation(operation))?;
-        let reply = self.inner.connection.call(method, request, safety).await;
-        reply.map_err(|failure: Failure| {
-            let error = match failure.cause {
-                Cause::NoMethod => failure.error.with_context("needs", "another Milvus version"),
-                _ => failure.error,
-            };
-            error.with_operation(operation)
-        })
+        self.inner.traced(operation, collection, self.ask(method, request, safety)).await
+    }
+
+    async fn ask<R: Reply>(
+        &self,
+        method: &'static str,
+        request: &impl prost::Message,
+        safety: Safety,
+    ) -> Result<R, Failure> {
+        let Failure { error, cause } = match self.inner.call(method, request, safety).await {
+            Ok(reply) => return Ok(reply),
+            Err(failure) => failure,
+        };
+        let error = match cause {
+            Cause::NoMethod => error.with_context("needs", "another Milvus version"),
+            _ => error,
+        };
+        Err(Failure { error, cause })
     }
 }
 

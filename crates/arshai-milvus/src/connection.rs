@@ -38,6 +38,9 @@ pub(crate) enum Safety {
     Read,
     /// It leaves the same when it is done twice.
     Idempotent,
+    /// It takes something away. The same, but some servers say the second time that there is no such thing: then the first
+    /// time has done it.
+    Removal,
     /// It must not be done twice.
     Once,
 }
@@ -121,6 +124,10 @@ impl Connection {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => failure,
             };
+            let is_gone = failure.error.kind() == ErrorKind::NotFound;
+            if safety == Safety::Removal && effect == Effect::Unknown && is_gone {
+                return Ok(R::default());
+            }
             if !failure.is_harmless() {
                 effect = Effect::Unknown;
             }
@@ -170,8 +177,16 @@ impl Connection {
             )
             .into());
         }
-        let effect = if safety == Safety::Read { Effect::NotApplied } else { Effect::Unknown };
-        let error = Error::new(ErrorKind::Timeout, "no reply came in time").with_effect(effect);
+        let silent = Error::new(ErrorKind::Timeout, "no reply came in time");
+        let error = match safety {
+            Safety::Read => silent,
+            Safety::Idempotent | Safety::Removal => silent.with_effect(Effect::Unknown),
+            // Whoever repeats what may be retried would do it twice.
+            Safety::Once => Error::new(
+                ErrorKind::OutcomeUnknown,
+                "no reply came in time; what was asked for may have happened",
+            ),
+        };
         let waited = sent.at().map_or(patience, |at| at.elapsed());
         Err(error.with_context("seconds", waited.as_secs_f32()).into())
     }

@@ -116,23 +116,46 @@ fn of_status(status: &common::Status) -> Failure {
             fail(InvalidInput, "the collection has another schema by now; open it again", Cause::OtherSchema)
         }
         (700, _) => fail(NotFound, "the index does not exist", Cause::NoIndex),
-        (800, _) => other(NotFound, "the database does not exist; create it, or correct its name"),
+        (800, _) => no_database(),
+        (6, 6) if misses_database(&status.reason) => no_database(),
+        (200, _) => other(NotFound, "the partition does not exist"),
+        (1600, _) => other(NotFound, "the alias does not exist"),
         (1400 | 1401, _) => other(Unauthorized, "the server refuses the credentials"),
-        // 1 is "not ready" to a Milvus server, and anything unexpected to those that fill in the older code as well.
-        (1, 1) => unexpected(status),
+        // 1 is "not ready" to a Milvus server, which gives 56 with it and calls it retriable, and anything unexpected to
+        // Milvus Lite in Python, which gives it alone or twice.
+        (1, 0 | 1) if !status.retriable => unexpected(status),
         (1 | 2 | 103 | 106 | 202 | 305 | 1002 | 1807 | 2200, _) | (0, 56 | 57) => {
             other(Unavailable, "the server is not ready")
         }
-        (5 | 6 | 1100..=1199, _) => other(InvalidInput, "the server refuses the request"),
+        // The older codes of illegal arguments, which stand alone, and the one that Milvus Lite in Python gives as both.
+        (1100..=1199, _) | (0, 5 | 7..=12) | (6, 6) => other(InvalidInput, "the server refuses the request"),
+        // Beside any other older code they are the server's own trouble: an error inside, another cluster asked. What it
+        // says of that is about itself, so no word of it makes the request a bad one.
+        (5 | 6, _) if !status.retriable => {
+            other(Unavailable, "the server failed").map(|error| error.with_retryable(false))
+        }
         _ if status.retriable => other(Unavailable, "the server failed for the moment"),
         _ => unexpected(status),
     }
+}
+
+/// Milvus Lite in Python has no code for it but those of illegal arguments and of anything unexpected.
+fn misses_database(reason: &str) -> bool {
+    reason.starts_with("database ") && reason.ends_with("does not exist")
+}
+
+fn no_database() -> Failure {
+    let message = "the database does not exist; create it, or correct its name";
+    Failure::new(ErrorKind::NotFound, message, Cause::Other)
 }
 
 /// Codes that say nothing; the words sometimes do.
 fn unexpected(status: &common::Status) -> Failure {
     let reason = status.reason.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if misses_database(&reason) {
+        return no_database();
+    }
     if says(&["not loaded"]) {
         return Failure::new(ErrorKind::Unavailable, "the collection is not loaded", Cause::NotLoaded);
     }
@@ -166,10 +189,13 @@ pub(crate) fn of_transport(status: &tonic::Status, writes: bool) -> Failure {
         }
         Code::Unimplemented => fail(Unsupported, "the server does not know this call", Cause::NoMethod),
         Code::InvalidArgument => other(InvalidInput, "the server refuses the request").after(writes),
-        Code::ResourceExhausted => {
+        Code::ResourceExhausted if is_about_size(status.message()) => {
             fail(Exhausted, "a message is larger than the server or a proxy lets through", Cause::TooLarge)
                 .map(|error| error.with_retryable(false))
                 .after(writes)
+        }
+        Code::ResourceExhausted => {
+            other(Exhausted, "the server or a proxy limits the rate of calls; try again later").after(writes)
         }
         Code::OutOfRange => fail(
             Exhausted,
@@ -184,6 +210,18 @@ pub(crate) fn of_transport(status: &tonic::Status, writes: bool) -> Failure {
         _ => other(Protocol, "the call failed").after(writes),
     };
     with_words(failure, status)
+}
+
+/// Whether it is a message's size that is too much. The same status tells of rates, and only words tell them apart: those
+/// of gRPC in Go ("received message larger than max"), in C++ and Python (the same), in Java ("gRPC message exceeds maximum
+/// size"), in .NET ("Received message exceeds the maximum configured message size"), here ("Cannot return body with more than
+/// 4GB of data"), and of proxies ("payload too large").
+fn is_about_size(words: &str) -> bool {
+    let words = words.to_lowercase();
+    let says = |word: &str| words.contains(word);
+    let thing = ["message", "payload", "body"].into_iter().any(says);
+    let measure = ["larger than", "too large", "too big", "with more than 4gb"].into_iter().any(says);
+    thing && (measure || (says("exceed") && says("size")))
 }
 
 fn with_words(failure: Failure, status: &tonic::Status) -> Failure {
@@ -275,16 +313,67 @@ mod tests {
             (0, 49, ErrorKind::Exhausted, true),
             (9, 0, ErrorKind::Exhausted, false),
             (2, 0, ErrorKind::Unavailable, true),
-            (1, 0, ErrorKind::Unavailable, true),
+            (1, 56, ErrorKind::Unavailable, true),
+            (1, 0, ErrorKind::Unavailable, false),
             (1, 1, ErrorKind::Unavailable, false),
             (100, 4, ErrorKind::NotFound, false),
             (1400, 0, ErrorKind::Unauthorized, false),
             (1100, 1, ErrorKind::InvalidInput, false),
+            (0, 5, ErrorKind::InvalidInput, false),
+            (0, 7, ErrorKind::InvalidInput, false),
+            (6, 6, ErrorKind::InvalidInput, false),
+            (5, 1, ErrorKind::Unavailable, false),
+            (6, 1, ErrorKind::Unavailable, false),
+            (5, 0, ErrorKind::Unavailable, false),
+            (200, 1, ErrorKind::NotFound, false),
+            (1600, 1, ErrorKind::NotFound, false),
             (65535, 1, ErrorKind::Unavailable, false),
             (i32::MIN, i32::MAX, ErrorKind::Unavailable, false),
         ] {
             let error = failed(code, legacy, "").error;
             assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{code} {legacy}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_of_its_own_trouble_does_not_make_the_request_a_bad_one() {
+        for (code, legacy) in [(5, 1), (6, 1), (5, 0)] {
+            let error = failed(code, legacy, "service internal error: invalid segment, not supported").error;
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{code} {legacy}: {error}");
+        }
+        // Milvus Lite in Python says with one code what it lacks and what it refuses.
+        for (code, legacy) in [(1, 0), (1, 1)] {
+            let error = failed(code, legacy, "database 'x' does not exist").error;
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{code} {legacy}: {error}");
+        }
+        for (reason, kind) in [
+            ("database 'x' does not exist", ErrorKind::NotFound),
+            ("database 'x' is not empty", ErrorKind::InvalidInput),
+            ("field 'x' does not exist", ErrorKind::InvalidInput),
+        ] {
+            assert_eq!(failed(6, 6, reason).error.kind(), kind, "{reason}");
+        }
+    }
+
+    #[test]
+    fn of_two_kinds_of_exhaustion_words_tell_which_it_is() {
+        for (words, size) in [
+            ("grpc: received message larger than max (70000000 vs. 67108864)", true),
+            ("grpc: trying to send message larger than max (70000000 vs. 67108864)", true),
+            ("SERVER: Received message larger than max (70000000 vs. 67108864)", true),
+            ("gRPC message exceeds maximum size 4194304: 5000000", true),
+            ("Received message exceeds the maximum configured message size.", true),
+            ("Cannot return body with more than 4GB of data but got 5000000000 bytes", true),
+            ("Payload Too Large", true),
+            ("", false),
+            ("resource exhausted", false),
+            ("rate limit exceeded", false),
+            ("message rate exceeds the limit of 100 a second", false),
+            ("too many requests: more than 100 messages a second", false),
+        ] {
+            let failure = of_transport(&tonic::Status::resource_exhausted(words), false);
+            assert_eq!(failure.cause == Cause::TooLarge, size, "{words}");
+            assert_eq!((failure.error.kind(), failure.error.is_retryable()), (ErrorKind::Exhausted, !size));
         }
     }
 

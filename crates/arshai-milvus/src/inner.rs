@@ -17,6 +17,7 @@ use crate::{
     engine::Engine,
     failure::{Cause, Failure},
     proto::{
+        Reply,
         common::{ClientInfo, ConsistencyLevel, LoadState},
         milvus::{
             CollectionRequest, ConnectRequest, ConnectResponse, DescribeCollectionResponse,
@@ -120,6 +121,12 @@ impl Inner {
             self.connection.call("Connect", &request, Safety::Read).await;
         match connected.map(|reply| reply.server_info.map(|server| server.build_tags)) {
             Ok(Some(version)) if !version.is_empty() => Ok(Engine::of(&version)),
+            Ok(_) if self.names_database() => Err(
+                // It would pass over the name, and keep everybody's collections in one place.
+                Error::unsupported("Milvus Lite in C++ has no databases; leave the name of one out")
+                    .with_context("database", self.connection.config.database.escape_debug())
+                    .into(),
+            ),
             Ok(_) => Ok(Engine::lite_cpp()),
             Err(failure) if failure.cause == Cause::NoMethod => Err(Error::new(
                 ErrorKind::Unavailable,
@@ -129,6 +136,28 @@ impl Inner {
             .into()),
             Err(failure) => Err(failure),
         }
+    }
+
+    fn names_database(&self) -> bool {
+        !["", "default"].contains(&self.connection.config.database.as_str())
+    }
+
+    /// One call, once it is sure that the server does not pass over the name of the database.
+    pub(crate) async fn call<R: Reply>(
+        &self,
+        method: &'static str,
+        request: &impl prost::Message,
+        safety: Safety,
+    ) -> Result<R, Failure> {
+        // These are about no store's database, and one that is not there yet may be made.
+        let about_databases = ["CreateDatabase", "DropDatabase", "ListDatabases"].contains(&method);
+        let calling = async {
+            if self.names_database() && !about_databases {
+                self.engine().await?;
+            }
+            self.connection.call(method, request, safety).await
+        };
+        Deadline::current_or(self.connection.config.timeout).scope(calling).await
     }
 
     /// Waits for others no longer than the operation may take, and leaves them to what they do.
@@ -256,7 +285,7 @@ impl Inner {
             return Ok(None);
         }
         let described: DescribeCollectionResponse =
-            match self.connection.call("DescribeCollection", &of(name), Safety::Read).await {
+            match self.call("DescribeCollection", &of(name), Safety::Read).await {
                 Ok(described) => described,
                 Err(failure) if failure.cause == Cause::NoCollection => return Ok(None),
                 Err(failure) => return Err(failure),
@@ -276,7 +305,7 @@ impl Inner {
     pub(crate) async fn indexes(&self, name: &str) -> Result<Vec<IndexDescription>, Failure> {
         let request = IndexRequest { collection_name: name.to_owned(), ..IndexRequest::default() };
         let described: Result<DescribeIndexResponse, _> =
-            self.connection.call("DescribeIndex", &request, Safety::Read).await;
+            self.call("DescribeIndex", &request, Safety::Read).await;
         match described {
             Ok(described) => Ok(described.index_descriptions),
             Err(failure) if failure.cause == Cause::NoIndex => Ok(Vec::new()),
@@ -287,14 +316,13 @@ impl Inner {
     /// Loads a collection and waits until it answers.
     pub(crate) async fn load(&self, name: &str) -> Result<(), Failure> {
         let _status: crate::proto::common::Status =
-            self.connection.call("LoadCollection", &of(name), Safety::Idempotent).await?;
+            self.call("LoadCollection", &of(name), Safety::Idempotent).await?;
         let request =
             GetLoadStateRequest { collection_name: name.to_owned(), ..GetLoadStateRequest::default() };
         let deadline = Deadline::current_or(self.connection.config.open_timeout);
         let mut wait = std::time::Duration::from_millis(10);
         loop {
-            let reply: GetLoadStateResponse =
-                self.connection.call("GetLoadState", &request, Safety::Read).await?;
+            let reply: GetLoadStateResponse = self.call("GetLoadState", &request, Safety::Read).await?;
             if reply.state == i32::from(LoadState::Loaded) {
                 return Ok(());
             }

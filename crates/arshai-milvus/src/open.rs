@@ -1,6 +1,6 @@
 //! Opening collections: made when they do not exist, finished when somebody made them by half, adopted otherwise.
 
-use std::sync::PoisonError;
+use std::{sync::PoisonError, time::Duration};
 
 use arshai_core::{
     Error, ErrorKind, Result,
@@ -19,6 +19,10 @@ use crate::{
     },
     shape::{EMBEDDER, Shape, creation, index_of},
 };
+
+/// How soon a collection is looked for that somebody else may be making, doubled each time.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// Opens a collection: everything here may be done again, and by several at once.
@@ -55,13 +59,23 @@ impl Inner {
 
     async fn create(&self, spec: &CollectionSpec, engine: &Engine) -> Result<Shape, Failure> {
         let request = creation(spec, engine)?;
-        let created: Result<Status, _> =
-            self.connection.call("CreateCollection", &request, Safety::Idempotent).await;
-        match (self.shape(&spec.name, Some(spec)).await?, created) {
-            // Whoever made it: it is there, and is looked at like any other.
-            (Some(shape), _) => Ok(shape),
-            (None, Err(failure)) => Err(failure),
-            (None, Ok(_)) => Err(no_collection(&spec.name)),
+        let mut wait = FIRST_LOOK;
+        loop {
+            let created: Result<Status, _> =
+                self.call("CreateCollection", &request, Safety::Idempotent).await;
+            match (self.shape(&spec.name, Some(spec)).await?, created) {
+                // Whoever made it: it is there, and is looked at like any other.
+                (Some(shape), _) => return Ok(shape),
+                // Milvus Lite fails while somebody else is making it, and does not show it yet.
+                (None, Err(failure))
+                    if failure.error.kind() == ErrorKind::Unavailable && wait < LAST_LOOK =>
+                {
+                    self.in_time("a collection is being made", tokio::time::sleep(wait)).await?;
+                    wait = wait.saturating_mul(2);
+                }
+                (None, Err(failure)) => return Err(failure),
+                (None, Ok(_)) => return Err(no_collection(&spec.name)),
+            }
         }
     }
 
@@ -85,8 +99,7 @@ impl Inner {
             extra_params: params,
             ..CreateIndexRequest::default()
         };
-        let created: Result<Status, _> =
-            self.connection.call("CreateIndex", &request, Safety::Idempotent).await;
+        let created: Result<Status, _> = self.call("CreateIndex", &request, Safety::Idempotent).await;
         match created {
             Ok(_) => Ok(()),
             // Somebody else may have made it meanwhile.
@@ -100,8 +113,7 @@ impl Inner {
     async fn is_loaded(&self, name: &str) -> Result<bool, Failure> {
         let request =
             GetLoadStateRequest { collection_name: name.to_owned(), ..GetLoadStateRequest::default() };
-        let reply: GetLoadStateResponse =
-            self.connection.call("GetLoadState", &request, Safety::Read).await?;
+        let reply: GetLoadStateResponse = self.call("GetLoadState", &request, Safety::Read).await?;
         Ok(reply.state == i32::from(LoadState::Loaded))
     }
 
@@ -112,8 +124,7 @@ impl Inner {
             properties: vec![pair(EMBEDDER, embedder)],
             ..AlterCollectionRequest::default()
         };
-        let altered: Result<Status, _> =
-            self.connection.call("AlterCollection", &request, Safety::Idempotent).await;
+        let altered: Result<Status, _> = self.call("AlterCollection", &request, Safety::Idempotent).await;
         match altered {
             Ok(_) => Ok(()),
             Err(failure) if failure.cause == Cause::NoMethod => {
@@ -131,8 +142,7 @@ impl Inner {
     /// Removes a collection; `false` when there was none.
     pub(crate) async fn drop_collection(&self, name: &str) -> Result<bool, Failure> {
         if let Some(shape) = self.shape(name, None).await? {
-            let dropped: Result<Status, _> =
-                self.connection.call("DropCollection", &of(name), Safety::Idempotent).await;
+            let dropped: Result<Status, _> = self.call("DropCollection", &of(name), Safety::Idempotent).await;
             match dropped {
                 // The first attempt may have done it, or somebody else.
                 Err(failure) if failure.cause != Cause::NoCollection => return Err(failure),

@@ -11,8 +11,9 @@ use serde_json::Map;
 use crate::{
     columns::{Columns, protocol},
     connection::Safety,
+    expression::literal,
     failure::{Cause, Failure},
-    filter::{Condition, Encoded, literal},
+    filter::{Condition, Encoded},
     finding::Finding,
     inner::{Inner, Known},
     key::stored,
@@ -125,7 +126,7 @@ impl Inner {
             ..QueryRequest::default()
         };
         let _whole = self.reading().await?;
-        self.connection.call("Query", &request, Safety::Read).await
+        self.call("Query", &request, Safety::Read).await
     }
 
     pub(crate) async fn page(
@@ -236,7 +237,7 @@ impl Inner {
                     ..DeleteRequest::default()
                 };
                 let reply: Result<MutationResult, _> =
-                    self.connection.call("Delete", &request, Safety::Idempotent).await;
+                    self.call("Delete", &request, Safety::Idempotent).await;
                 match reply {
                     Ok(reply) => known.wrote(reply.timestamp),
                     // Fewer at once, when the keys are long.

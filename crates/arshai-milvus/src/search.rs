@@ -277,7 +277,7 @@ impl Inner {
             consistency_level: level.into(),
             ..SearchRequest::default()
         };
-        let reply: SearchResults = self.connection.call("Search", &request, Safety::Read).await?;
+        let reply: SearchResults = self.call("Search", &request, Safety::Read).await?;
         let results = reply.results.unwrap_or_default();
         let ids = plain_ids(results.ids, shape.escaped_keys)?;
         let columns = Columns::new(results.fields_data, ids.len())?;

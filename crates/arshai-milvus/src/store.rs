@@ -16,13 +16,11 @@ use arshai_core::{
     },
 };
 use async_trait::async_trait;
-use tracing::{Instrument as _, Span};
 
 use crate::{
     config::MilvusConfig,
     connection::{Connection, Safety},
     failure::Failure,
-    gate::Pass,
     inner::Inner,
     proto::milvus::{ShowCollectionsRequest, ShowCollectionsResponse},
     write::Mode,
@@ -118,50 +116,13 @@ impl MilvusStore {
         let deadline = Deadline::current_or(self.config().timeout);
         let work = async { Ok(work.await?) };
         let work = async { Ok(deadline.run(operation, effect, work).await?) };
-        self.traced(operation, collection, work).await
-    }
-
-    /// Runs an operation: not after closing, inside a span, and with its name on the error.
-    async fn traced<T>(
-        &self,
-        operation: &'static str,
-        collection: &str,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T> {
-        let pass = self.enter(operation)?;
-        let span = self.span(operation, collection);
-        let done = work.instrument(span.clone()).await;
-        drop(pass);
-        done.map_err(|failure| {
-            span.record("error.type", failure.error.kind().name());
-            Error::from(failure).with_operation(operation)
-        })
-    }
-
-    /// Named as OpenTelemetry names what is known of a database call.
-    fn span(&self, operation: &'static str, collection: &str) -> Span {
-        let config = self.config();
-        tracing::debug_span!(
-            "milvus",
-            otel.kind = "client",
-            db.system.name = "milvus",
-            db.operation.name = operation,
-            db.collection.name = collection,
-            db.namespace = %config.database,
-            server.address = %config.host,
-            server.port = config.port,
-            error.type = tracing::field::Empty,
-        )
-    }
-
-    fn enter(&self, operation: &'static str) -> Result<Pass> {
-        self.inner.connection.enter().map_err(|error| error.with_operation(operation))
+        self.inner.traced(operation, collection, work).await
     }
 
     async fn names(&self) -> Result<Vec<String>, Failure> {
         let request = ShowCollectionsRequest::default();
         let shown: ShowCollectionsResponse =
-            self.inner.connection.call("ShowCollections", &request, Safety::Read).await?;
+            self.inner.call("ShowCollections", &request, Safety::Read).await?;
         Ok(shown.collection_names)
     }
 
@@ -175,7 +136,7 @@ impl MilvusStore {
         let (inner, records) = (&*self.inner, &records);
         let writing = inner.write_anew(collection, records, mode);
         // Each batch has a deadline of its own: how long a write takes depends on how much there is.
-        let report = self.traced(operation, collection, writing).await?;
+        let report = self.inner.traced(operation, collection, writing).await?;
         let items = report.items.into_iter().map(|item| match item {
             ItemOutcome::Failed(error) => ItemOutcome::Failed(error.with_operation(operation)),
             other => other,
@@ -206,7 +167,7 @@ impl VectorStore for MilvusStore {
         let opening = tokio::spawn(async move {
             let opening = async { Ok(store.inner.open(&spec).await?) };
             let opening = async { Ok(deadline.run(operation, Effect::Unknown, opening).await?) };
-            Box::pin(store.traced(operation, &spec.name, opening)).await
+            Box::pin(store.inner.traced(operation, &spec.name, opening)).await
         });
         match opening.await {
             Ok(opened) => opened,

@@ -55,13 +55,27 @@ async fn a_server_that_limits_the_rate_is_asked_again() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_limits_the_rate_is_asked_again_as_well() {
+    let server = Canned::start(|method, _, before| {
+        (method == "Search").then(|| match before {
+            0 => Answer::Status(8),
+            1 => Answer::Said(8, "rate limit exceeded"),
+            _ => Answer::of(&hits()),
+        })
+    })
+    .await;
+    assert_eq!(server.store().search_one("c", query(), 5).await.unwrap().len(), 2);
+    assert_eq!(server.calls("Search"), 3);
+}
+
+#[tokio::test]
 async fn what_will_not_pass_is_not_asked_again() {
     for (answer, kind) in [
         (Answer::code(1100), ErrorKind::InvalidInput),
         (Answer::code(1400), ErrorKind::Unauthorized),
         (Answer::code(9), ErrorKind::Exhausted),
         (Answer::Status(16), ErrorKind::Unauthorized),
-        (Answer::Status(8), ErrorKind::Exhausted),
+        (Answer::too_large(), ErrorKind::Exhausted),
         (Answer::Status(12), ErrorKind::Unsupported),
     ] {
         let given = answer.clone();

@@ -38,6 +38,8 @@ pub(super) enum Answer {
     Message(Bytes, Duration),
     /// No message but a status of gRPC.
     Status(u32),
+    /// The same with words.
+    Said(u32, &'static str),
     /// The connection ends without an answer.
     HangUp,
     /// Nothing, for ever.
@@ -51,6 +53,11 @@ impl Answer {
 
     pub(super) fn bytes(bytes: impl Into<Bytes>) -> Self {
         Self::Message(bytes.into(), Duration::ZERO)
+    }
+
+    /// A message is too large for the server, as gRPC in Go says it.
+    pub(super) fn too_large() -> Self {
+        Self::Said(8, "grpc: received message larger than max (70000000 vs. 67108864)")
     }
 
     /// A failure, as every reply has it that is more than a status.
@@ -155,6 +162,11 @@ impl Canned {
         self.shared.calls.lock().unwrap().iter().filter(|(m, ..)| m == method).count()
     }
 
+    /// The methods that were called, in order.
+    pub(super) fn all_calls(&self) -> Vec<String> {
+        self.shared.calls.lock().unwrap().iter().map(|(m, ..)| m.clone()).collect()
+    }
+
     /// How many calls are being answered.
     pub(super) fn under_way(&self) -> usize {
         self.shared.inside.load(Ordering::SeqCst)
@@ -226,18 +238,22 @@ async fn call(
             let _gone = send(&mut respond, message, &shared.sent).await;
             return;
         }
-        Answer::Status(code) => {
-            let response = Response::builder()
-                .header("content-type", "application/grpc")
-                .header("grpc-status", code.to_string())
-                .body(())
-                .unwrap();
-            let _gone = respond.send_response(response, true);
-        }
+        Answer::Status(code) => refuse(&mut respond, code, ""),
+        Answer::Said(code, words) => refuse(&mut respond, code, words),
         Answer::HangUp => drop(hang_up.send(()).await),
         Answer::Silence => std::future::pending::<()>().await,
     }
     shared.inside.fetch_sub(1, Ordering::SeqCst);
+}
+
+fn refuse(respond: &mut SendResponse<Bytes>, code: u32, words: &'static str) {
+    let response = Response::builder()
+        .header("content-type", "application/grpc")
+        .header("grpc-status", code.to_string())
+        .header("grpc-message", words)
+        .body(())
+        .unwrap();
+    let _gone = respond.send_response(response, true);
 }
 
 async fn send(

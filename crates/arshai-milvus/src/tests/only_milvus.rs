@@ -1,12 +1,14 @@
 //! The calls that only Milvus knows: each is one request, and says what it is about.
 
-use arshai_core::{ErrorKind, config::Secret, vector::VectorStore as _};
+use std::{future::Future, pin::Pin, time::Duration};
+
+use arshai_core::{Effect, ErrorKind, Result, config::Secret, vector::VectorStore as _};
 use bytes::Bytes;
 use prost::Message as _;
 
 use super::canned::{Answer, Canned, spec, standard};
 use crate::{
-    FieldKind, Grant, SchemaField,
+    FieldKind, Grant, MilvusClient, MilvusStore, SchemaField,
     proto::{
         common::Status,
         milvus::{
@@ -180,4 +182,134 @@ async fn a_collection_whose_removal_lost_its_reply_was_removed() {
         Canned::start(|method, _, _| (method == "DescribeCollection").then(|| Answer::code(100))).await;
     assert!(!none.store().drop_collection("c").await.unwrap());
     assert_eq!(none.store().stats("c").await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+type Call = Box<dyn Fn(MilvusClient) -> Pin<Box<dyn Future<Output = Result<()>>>>>;
+
+/// A call of the client, and the method it calls.
+fn call<Running: Future<Output = Result<()>> + 'static>(
+    method: &'static str,
+    call: impl Fn(MilvusClient) -> Running + 'static,
+) -> (&'static str, Call) {
+    (method, Box::new(move |client| Box::pin(call(client))))
+}
+
+fn removals() -> [(&'static str, Call); 4] {
+    [
+        call("DropDatabase", |client| async move { client.drop_database("base").await }),
+        call("DropAlias", |client| async move { client.drop_alias("name").await }),
+        call("DropPartition", |client| async move { client.drop_partition("coll", "part").await }),
+        call("DropIndex", |client| async move { client.drop_index("coll", "field").await }),
+    ]
+}
+
+/// How servers say that something is not there: by a code of its own, or as Milvus Lite in Python does of databases.
+fn not_there(method: &str) -> Vec<Status> {
+    let status = |code, error_code, reason: &str| Status {
+        code,
+        error_code,
+        reason: reason.to_owned(),
+        ..Status::default()
+    };
+    match method {
+        "DropDatabase" => vec![status(800, 1, ""), status(6, 6, "database 'base' does not exist")],
+        "DropAlias" => vec![status(1600, 1, ""), status(100, 4, "")],
+        "DropPartition" => vec![status(200, 1, ""), status(200, 200, "")],
+        _ => vec![status(700, 25, ""), status(700, 11, "")],
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_away_when_the_reply_was_lost_was_taken_away() {
+    for (method, call) in removals() {
+        for gone in not_there(method) {
+            let said = gone.clone();
+            let server = Canned::start(move |asked, _, before| {
+                (asked == method).then(|| if before == 0 { Answer::HangUp } else { Answer::of(&said) })
+            })
+            .await;
+            let done = call(server.store().client()).await;
+            assert!(done.is_ok() && server.calls(method) == 2, "{method} {gone:?}: {done:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_never_there_is_not_found_whatever_kept_the_call_out_before() {
+    for (method, call) in removals() {
+        for gone in not_there(method) {
+            let said = gone.clone();
+            let server = Canned::start(move |asked, _, before| {
+                let limited = Answer::of(&Status { code: 8, error_code: 49, ..Status::default() });
+                (asked == method).then(|| if before == 0 { limited } else { Answer::of(&said) })
+            })
+            .await;
+            let error = call(server.store().client()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{method} {gone:?}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_made_when_the_reply_was_lost_is_not_made_again() {
+    let calls = [
+        call("CreateDatabase", |client| async move { client.create_database("base").await }),
+        call("CreateAlias", |client| async move { client.create_alias("coll", "name").await }),
+        call("CreatePartition", |client| async move { client.create_partition("coll", "part").await }),
+        call("CreateCollection", |client| async move { client.create_collection("coll", &[]).await }),
+        call("CreateIndex", |client| async move { client.create_index("coll", "field", &[]).await }),
+        call("RenameCollection", |client| async move { client.rename_collection("coll", "name").await }),
+        call("CreateCredential", |client| async move {
+            client.create_user("person", &Secret::new("hunter2")).await
+        }),
+    ];
+    for (method, call) in calls {
+        for lost in [Answer::HangUp, Answer::Silence] {
+            let exists =
+                Status { code: 65535, error_code: 1, reason: "already exist".into(), ..Status::default() };
+            let answer = lost.clone();
+            let server = Canned::start(move |asked, _, before| {
+                (asked == method).then(|| if before == 0 { answer.clone() } else { Answer::of(&exists) })
+            })
+            .await;
+            let mut config = server.config();
+            config.attempt_timeout = Duration::from_millis(200);
+            let error = call(MilvusStore::new(config).unwrap().client()).await.unwrap_err();
+            let told = (error.kind(), error.effect(), error.is_retryable(), server.calls(method));
+            let expected = (ErrorKind::OutcomeUnknown, Effect::Unknown, false, 1);
+            assert_eq!(told, expected, "{method} {lost:?}: {error}");
+        }
+        // What kept it out for sure is waited for.
+        let server = Canned::start(move |asked, _, before| {
+            let limited = Answer::of(&Status { code: 8, error_code: 49, ..Status::default() });
+            (asked == method).then(|| if before == 0 { limited } else { Answer::of(&Status::default()) })
+        })
+        .await;
+        call(server.store().client()).await.unwrap();
+        assert_eq!(server.calls(method), 2, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_set_is_set_again_when_the_reply_was_lost() {
+    let grant = || Grant::on_collection("coll", "Search");
+    let calls = [
+        call("AlterAlias", |client| async move { client.alter_alias("coll", "name").await }),
+        call("LoadPartitions", |client| async move { client.load_partitions("coll", &["part"]).await }),
+        call("ReleasePartitions", |client| async move { client.release_partitions("coll", &["part"]).await }),
+        call("ReleaseCollection", |client| async move { client.release("coll").await }),
+        call("OperateUserRole", |client| async move { client.add_role("person", "role").await }),
+        call("OperateUserRole", |client| async move { client.remove_role("person", "role").await }),
+        call("OperatePrivilege", move |client| async move { client.grant("role", &grant()).await }),
+        call("OperatePrivilege", move |client| async move { client.revoke("role", &grant()).await }),
+    ];
+    for (method, call) in calls {
+        let server = Canned::start(move |asked, _, before| {
+            (asked == method)
+                .then(|| if before == 0 { Answer::HangUp } else { Answer::of(&Status::default()) })
+        })
+        .await;
+        call(server.store().client()).await.unwrap();
+        assert_eq!(server.calls(method), 2, "{method}");
+    }
 }

@@ -21,7 +21,13 @@ use super::{
     canned::{Answer, Canned},
     replies::hits,
 };
-use crate::{Credentials, MilvusStore};
+use crate::{
+    Credentials, MilvusStore,
+    proto::{
+        common::Status,
+        milvus::{FlushResponse, GetCollectionStatisticsResponse, ShowPartitionsResponse},
+    },
+};
 
 type Fields = BTreeMap<&'static str, String>;
 
@@ -90,5 +96,61 @@ async fn an_operation_is_told_by_conventional_names_and_no_secret_is() {
         assert_eq!(spans[0].get(name).map(String::as_str), Some(value), "{name}");
     }
     assert_eq!(spans[1].get("error.type").map(String::as_str), Some("unauthorized"));
+    assert!(!format!("{spans:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_call_of_the_client_is_told_by_the_same_names() {
+    let ok = || Some(Status::default());
+    let refused = Answer::of(&Status { code: 1400, error_code: 1, ..Status::default() });
+    let server = Canned::start(move |method, _, _| match method {
+        "ShowPartitions" => Some(Answer::of(&ShowPartitionsResponse { status: ok(), ..Default::default() })),
+        "DropAlias" | "CreateCredential" | "CreateIndex" => Some(Answer::of(&Status::default())),
+        "GetCollectionStatistics" => {
+            Some(Answer::of(&GetCollectionStatisticsResponse { status: ok(), ..Default::default() }))
+        }
+        "Flush" => Some(Answer::of(&FlushResponse { status: ok() })),
+        "CreateDatabase" | "LoadCollection" => Some(refused.clone()),
+        _ => None,
+    })
+    .await;
+    let mut config = server.config();
+    config.database = "library".into();
+    let client = MilvusStore::new(config).unwrap().client();
+    let recorder = Recorder::default();
+    let guard = set_default(recorder.clone());
+    client.partitions("c").await.unwrap();
+    client.drop_alias("other").await.unwrap();
+    client.create_user("person", &Secret::new("hunter2")).await.unwrap();
+    client.create_database("base").await.unwrap_err();
+    client.create_index("c", "field", &[("index_type", "HNSW")]).await.unwrap();
+    client.indexes("c").await.unwrap();
+    client.load("c").await.unwrap_err();
+    client.flush(&["c"]).await.unwrap();
+    client.flush(&["c", "d"]).await.unwrap();
+    client.stored_rows("c").await.unwrap_err();
+    drop(guard);
+    let spans = recorder.0.lock().unwrap();
+    let told: Vec<[&str; 3]> = spans
+        .iter()
+        .map(|span| {
+            let field = |name| span.get(name).map_or("-", String::as_str);
+            assert_eq!((field("db.system.name"), field("db.namespace")), ("milvus", "library"));
+            [field("db.operation.name"), field("db.collection.name"), field("error.type")]
+        })
+        .collect();
+    let expected = [
+        ["milvus.partitions", "c", "-"],
+        ["milvus.drop_alias", "other", "-"],
+        ["milvus.create_user", "", "-"],
+        ["milvus.create_database", "", "unauthorized"],
+        ["milvus.create_index", "c", "-"],
+        ["milvus.indexes", "c", "-"],
+        ["milvus.load", "c", "unauthorized"],
+        ["milvus.flush", "c", "-"],
+        ["milvus.flush", "", "-"],
+        ["milvus.stored_rows", "c", "protocol"],
+    ];
+    assert_eq!(told, expected);
     assert!(!format!("{spans:?}").contains("hunter2"));
 }

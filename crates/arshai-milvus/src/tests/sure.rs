@@ -1,5 +1,7 @@
 //! What a failed write says of what happened.
 
+use std::time::Duration;
+
 use arshai_core::{
     Effect, Error, ErrorKind,
     vector::{CollectionSpec, IdKind, Record, Selection, VectorStore as _},
@@ -9,10 +11,13 @@ use super::{
     canned::{Answer, Canned, described},
     replies::rows_of_keys,
 };
-use crate::proto::{
-    common::Status,
-    milvus::{DeleteRequest, MutationResult, WriteRequest},
-    schema::{IDs, LongArray, i_ds::IdField},
+use crate::{
+    MilvusStore,
+    proto::{
+        common::Status,
+        milvus::{DeleteRequest, MutationResult, WriteRequest},
+        schema::{IDs, LongArray, i_ds::IdField},
+    },
 };
 
 fn failed(code: i32, error_code: i32, reason: &str) -> Answer {
@@ -56,7 +61,8 @@ async fn an_insert_is_sent_again_only_after_what_surely_kept_it_out() {
         ("anything that may pass", failed(4711, 0, "")),
         ("words that sound like a refusal", failed(65535, 1, "invalid segment")),
         ("the older words for not ready", failed(0, 56, "")),
-        ("a message too large", Answer::Status(8)),
+        ("a message too large", Answer::too_large()),
+        ("a rate, says the transport", Answer::Said(8, "rate limit exceeded")),
         ("a reply too large", Answer::Status(11)),
         ("an argument, says the transport", Answer::Status(3)),
         ("away", Answer::Status(14)),
@@ -66,6 +72,26 @@ async fn an_insert_is_sent_again_only_after_what_surely_kept_it_out() {
         let error = inserted.unwrap_err();
         assert_eq!((error.effect(), sent), (Effect::Unknown, 1), "{what}: {error}");
     }
+}
+
+#[tokio::test]
+async fn an_insert_that_nothing_answers_is_neither_sent_again_nor_told_to_be_retryable() {
+    let server = Canned::start(|method, _, _| match method {
+        "Insert" => Some(Answer::Silence),
+        "DescribeCollection" => {
+            let spec = CollectionSpec::new("c").with_dense(2).with_id(IdKind::AutoInt);
+            Some(Answer::of(&described(&spec, "v2.3.5")))
+        }
+        _ => None,
+    })
+    .await;
+    let mut config = server.config();
+    config.attempt_timeout = Duration::from_millis(200);
+    let store = MilvusStore::new(config).unwrap();
+    let report = store.insert("c", vec![Record::new("x").with_dense(vec![1.0, 0.0])]).await.unwrap();
+    let error = report.into_complete().unwrap_err();
+    let told = (error.kind(), error.effect(), error.is_retryable(), server.calls("Insert"));
+    assert_eq!(told, (ErrorKind::OutcomeUnknown, Effect::Unknown, false, 1), "{error}");
 }
 
 #[tokio::test]
@@ -121,7 +147,7 @@ async fn a_deletion_too_large_for_one_message_is_made_in_smaller_ones() {
     let all = keys.clone();
     let server = Canned::start(move |method, request, _| match method {
         "Query" => Some(Answer::of(&rows_of_keys(&all))),
-        "Delete" if request.len() > 4_000 => Some(Answer::Status(8)),
+        "Delete" if request.len() > 4_000 => Some(Answer::too_large()),
         "Delete" => {
             Some(Answer::of(&MutationResult { status: Some(Status::default()), ..MutationResult::default() }))
         }

@@ -116,6 +116,54 @@ async fn a_record_that_the_server_refuses_fails_alone() {
 }
 
 #[tokio::test]
+async fn an_upsert_too_large_for_one_message_is_written_by_halves() {
+    const MOST: usize = 500;
+    let server = Canned::start(|method, request, _| {
+        (method == "Upsert").then(|| if request.len() > MOST { Answer::too_large() } else { written() })
+    })
+    .await;
+    let report = server.store().upsert("c", (0..50).map(record).collect()).await.unwrap();
+    let ids = report.into_complete().unwrap();
+    assert_eq!(ids, (0..50).map(|n| Id::from(format!("r{n}"))).collect::<Vec<_>>());
+    let sent = server.bodies("Upsert");
+    assert!(sent[0].len() > MOST && keys(&sent[0]).len() == 50, "all of it was small enough");
+    let kept: Vec<_> = sent.iter().filter(|sent| sent.len() <= MOST).flat_map(keys).collect();
+    assert_eq!(kept, (0..50).map(|n| format!("r{n}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_proxy_that_limits_the_rate_does_not_make_batches_smaller() {
+    let server = Canned::start(|method, _, before| {
+        (method == "Upsert").then(|| if before < 2 { Answer::Status(8) } else { written() })
+    })
+    .await;
+    let report = server.store().upsert("c", (0..40).map(record).collect()).await.unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    let rows: Vec<_> = server.requests::<WriteRequest>("Upsert").iter().map(|sent| sent.num_rows).collect();
+    assert_eq!(rows, [40, 40, 40]);
+}
+
+#[tokio::test]
+async fn an_error_inside_the_server_does_not_make_batches_smaller() {
+    // On a full Milvus 5 is an internal error and 6 another cluster, with 1 as the older code.
+    for code in [5, 6] {
+        let server = Canned::start(move |method, _, _| {
+            let reason = "invalid segment".into();
+            let status = Status { code, error_code: 1, reason, ..Status::default() };
+            let reply = MutationResult { status: Some(status), ..MutationResult::default() };
+            (method == "Upsert").then(|| Answer::of(&reply))
+        })
+        .await;
+        let report = server.store().upsert("c", (0..40).map(record).collect()).await.unwrap();
+        assert_eq!(report.failed().count(), 40);
+        for (_, error) in report.failed() {
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{error}");
+        }
+        assert_eq!(server.calls("Upsert"), 1, "{code}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_not_tried_is_said_to_be_so() {
     let server = Canned::start(|method, _, before| {
         (method == "Upsert").then(|| if before < 4 { written() } else { Answer::code(1400) })

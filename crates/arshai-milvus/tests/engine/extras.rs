@@ -2,10 +2,11 @@
 
 use arshai_core::{
     ErrorKind,
-    vector::{Consistency, Query, Search, VectorStore as _},
+    vector::{CollectionSpec, Consistency, Query, Search, VectorStore as _, VectorStoreExt as _},
 };
+use arshai_milvus::MilvusStore;
 
-use crate::{Scratch, engine, record};
+use crate::{Scratch, config, engine, record, store};
 
 #[tokio::test]
 async fn aliases_partitions_and_names_are_there_or_unsupported() {
@@ -67,5 +68,75 @@ async fn an_index_asked_for_by_name_is_made_or_unsupported() {
             assert!(indexes.iter().any(|index| index.index_type == "HNSW"), "{indexes:?}");
         }
     }
+    scratch.drop().await;
+}
+
+#[tokio::test]
+async fn a_database_keeps_its_collections_to_itself_or_is_unsupported() {
+    let database = Scratch::name("base");
+    let client = store().client();
+    let inside = || {
+        let mut config = config();
+        config.database.clone_from(&database);
+        MilvusStore::new(config).unwrap()
+    };
+    if engine().0 == "milvus-lite" {
+        assert_eq!(client.create_database(&database).await.unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(client.drop_database(&database).await.unwrap_err().kind(), ErrorKind::Unsupported);
+        // It would keep the rows of every database in one.
+        let opened = inside().open(&CollectionSpec::new("docs").with_dense(2)).await;
+        assert_eq!(opened.unwrap_err().kind(), ErrorKind::Unsupported);
+        return;
+    }
+    let error = inside().collections().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    client.create_database(&database).await.unwrap();
+    assert!(client.databases().await.unwrap().contains(&database));
+    let scratch = Scratch { name: Scratch::name("docs"), store: inside() };
+    scratch.store.open(&scratch.spec()).await.unwrap();
+    let report = scratch.store.insert(&scratch.name, vec![record("a"), record("b")]).await.unwrap();
+    report.into_complete().unwrap();
+    let found = scratch.store.search_one(&scratch.name, Query::dense([0.6, 0.8]), 5).await.unwrap();
+    assert_eq!(found.iter().map(|hit| hit.id.to_string()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(scratch.store.collections().await.unwrap(), std::slice::from_ref(&scratch.name));
+    assert!(!store().collections().await.unwrap().contains(&scratch.name));
+    assert!(store().describe(&scratch.name).await.unwrap().is_none());
+    // Not while there is something in it.
+    client.drop_database(&database).await.unwrap_err();
+    scratch.drop().await;
+    client.drop_database(&database).await.unwrap();
+    assert!(!client.databases().await.unwrap().contains(&database));
+}
+
+#[tokio::test]
+async fn what_is_sent_again_after_a_lost_reply_may_be_done_twice() {
+    let scratch = Scratch::open("twice").await;
+    let client = scratch.store.client();
+    let other = Scratch::open("other").await;
+    let alias = Scratch::name("alias");
+    // What a removal says the second time: nothing, or that there is no such thing.
+    let gone = |removed: arshai_core::Result<()>| {
+        let kind = removed.err().map(|error| error.kind());
+        assert!(kind.is_none_or(|kind| kind == ErrorKind::NotFound), "{kind:?}");
+    };
+    client.release(&scratch.name).await.unwrap();
+    client.release(&scratch.name).await.unwrap();
+    client.drop_index(&scratch.name, "dense_vector").await.unwrap();
+    gone(client.drop_index(&scratch.name, "dense_vector").await);
+    if engine().0 != "milvus-lite" {
+        client.create_alias(&scratch.name, &alias).await.unwrap();
+        client.alter_alias(&other.name, &alias).await.unwrap();
+        client.alter_alias(&other.name, &alias).await.unwrap();
+        client.drop_alias(&alias).await.unwrap();
+        gone(client.drop_alias(&alias).await);
+        client.create_partition(&scratch.name, "p").await.unwrap();
+        client.drop_partition(&scratch.name, "p").await.unwrap();
+        gone(client.drop_partition(&scratch.name, "p").await);
+        let database = Scratch::name("base");
+        client.create_database(&database).await.unwrap();
+        client.drop_database(&database).await.unwrap();
+        gone(client.drop_database(&database).await);
+    }
+    other.drop().await;
     scratch.drop().await;
 }
