@@ -22,17 +22,18 @@ pub fn model_provider() -> Provider<dyn ChatModel> {
             Error::new(ErrorKind::Config, "which model is not said; write openai:MODEL")
                 .with_context("given", &address)
         })?;
-        let transport = transport(&address)?;
+        let transport = transport(OpenAiConfig::from_env()?, &address)?;
         Ok(Arc::new(OpenAiChat::new(transport, model)?) as Arc<dyn ChatModel>)
     })
     .with_names(["openai"])
 }
 
-/// Embedders, as `openai:MODEL`, or `openai` for `text-embedding-3-small`, with [`OpenAiConfig::from_env`]. Questions
-/// that are asked at the same time share a request. Nothing is sent before the first use.
+/// Embedders, as `openai:MODEL`, or `openai` for `text-embedding-3-small`, with
+/// [`OpenAiConfig::from_env_for_embeddings`]. Questions that are asked at the same time share a request. Nothing is sent
+/// before the first use.
 pub fn embedder_provider() -> Provider<dyn Embedder> {
     Provider::new(|address| async move {
-        let transport = transport(&address)?;
+        let transport = transport(OpenAiConfig::from_env_for_embeddings()?, &address)?;
         let embedder = OpenAiEmbedder::new(transport, address.argument().unwrap_or(EMBEDDING_MODEL))?;
         Ok(Arc::new(Coalesce::new(embedder)) as Arc<dyn Embedder>)
     })
@@ -40,8 +41,8 @@ pub fn embedder_provider() -> Provider<dyn Embedder> {
 }
 
 /// The server of the environment, with the settings of the address.
-fn transport(address: &Address) -> Result<Transport> {
-    Transport::new(OpenAiConfig::from_env()?.with_settings(&address.settings()?))
+fn transport(config: OpenAiConfig, address: &Address) -> Result<Transport> {
+    Transport::new(config.with_settings(&address.settings()?))
 }
 
 #[cfg(test)]

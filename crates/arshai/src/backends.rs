@@ -206,7 +206,12 @@ pub(crate) fn problems() -> Vec<Error> {
     #[cfg(feature = "redis")]
     problems.extend(arshai_redis::RedisConfig::from_env().err());
     #[cfg(feature = "openai")]
-    problems.extend(arshai_openai::OpenAiConfig::from_env().err());
+    {
+        use arshai_openai::OpenAiConfig;
+        // An embedder reads more, and what is wrong for both is told once.
+        let read = OpenAiConfig::from_env().and_then(|_| OpenAiConfig::from_env_for_embeddings());
+        problems.extend(read.err());
+    }
     #[cfg(feature = "speech")]
     problems.extend(crate::speaking::problems().into_iter().flatten());
     problems

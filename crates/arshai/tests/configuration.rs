@@ -171,3 +171,36 @@ async fn speech_is_opened_by_name_like_everything_else() {
     let refused = config.with_synthesizer("azure:voice").synthesizer().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Config);
 }
+
+#[tokio::test]
+async fn what_only_the_embedder_refuses_is_a_problem_as_well() {
+    const INSIDE: &str = "ARSHAI_TEST_INSIDE_EMBEDDER";
+    // The environment is that of the whole process, so a process of its own has it.
+    if std::env::var_os(INSIDE).is_some() {
+        let config = Config::from_env().unwrap().with_embedder("openai:embeds");
+        let refused = config.embedder().await.unwrap_err();
+        let told: Vec<_> = config.problems().iter().map(ToString::to_string).collect();
+        assert_eq!((refused.kind(), told.len()), (ErrorKind::Config, 1), "{refused}: {told:?}");
+        assert!(told[0].contains("OPENAI_API_VERSION"), "{told:?}");
+        return;
+    }
+    for both in [false, true] {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["what_only_the_embedder_refuses_is_a_problem_as_well", "--exact"]);
+        for variable in Config::variables() {
+            again.env_remove(variable.name);
+        }
+        again
+            .env(INSIDE, "1")
+            .env("AZURE_OPENAI_ENDPOINT", "https://x.openai.azure.com")
+            .env("AZURE_OPENAI_API_KEY", "k-1")
+            .env("AZURE_OPENAI_EMBEDDING_DEPLOYMENT", "embeds");
+        if both {
+            // Refused to whoever chats, too: told once.
+            again.env("AZURE_OPENAI_DEPLOYMENT", "chats");
+        }
+        let output = again.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    }
+}

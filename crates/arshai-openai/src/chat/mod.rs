@@ -1,6 +1,7 @@
 //! Chat.
 
 mod config;
+mod form;
 mod image;
 mod loose;
 mod reply;
@@ -49,7 +50,8 @@ pub type DetailedStream = Pin<Box<dyn Stream<Item = Result<StreamPart>> + Send>>
 /// declines they tell apart too; as a [`ChatModel`] it says it in place of the answer.
 ///
 /// A stream that ends without its end marker (`[DONE]`, or a finish reason and the proper end of the body) is
-/// [`ErrorKind::Truncated`]. Dropping a stream stops the request.
+/// [`ErrorKind::Truncated`]. A server that does not stream and sends a whole reply instead is understood: the reply comes
+/// in one piece. Dropping a stream stops the request.
 ///
 /// # Cancel safety
 ///

@@ -143,12 +143,7 @@ pub(super) fn decode(
     }
     // The one with the least number: some servers do not begin with 0.
     let choice = wire.choices.into_iter().flatten().min_by_key(|choice| choice.index.unwrap_or(0));
-    let mut choice = choice.ok_or_else(|| {
-        Error::new(
-            ErrorKind::Protocol,
-            "the reply holds no answer; look whether the server has /chat/completions",
-        )
-    })?;
+    let mut choice = choice.ok_or_else(no_answer)?;
     let message = choice.whole().unwrap_or_default();
     let (text, reasoning) = (message.text(), message.reasoning());
     let mut calls = Assembler::default();
@@ -167,6 +162,14 @@ pub(super) fn decode(
         id: wire.id,
         model: wire.model,
     })
+}
+
+/// The error of a reply in which nobody says anything.
+pub(super) fn no_answer() -> Error {
+    Error::new(
+        ErrorKind::Protocol,
+        "the reply holds no answer; look whether the server has /chat/completions",
+    )
 }
 
 /// The error of something that is not a reply, without any of it.

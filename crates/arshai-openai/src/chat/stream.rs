@@ -11,7 +11,8 @@ use tracing::Span;
 
 use super::{
     DetailedStream, STREAM,
-    reply::{self, Wire, finish, usage},
+    form::{self, Form},
+    reply::{self, Choice, Message, Wire, finish, usage},
     sse::Events,
     tools::Assembler,
 };
@@ -22,6 +23,7 @@ use crate::{
 
 /// The longest event accepted, and the most of all tool calls' arguments together.
 const MOST_EVENT: usize = 8 << 20;
+const EVENT_STREAM: &str = "text/event-stream";
 
 /// One piece of a streamed reply.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +55,11 @@ pub(super) struct Reader {
     span: Span,
     pass: Option<Pass>,
     forbids_tools: bool,
+    is_called_events: bool,
+    /// `None` while too little has come to tell.
+    form: Option<Form>,
+    /// What has come of a body that is no events, or not known to be.
+    whole: Vec<u8>,
     events: Events,
     ready: VecDeque<StreamPart>,
     /// The number of the choice that is read.
@@ -66,12 +73,18 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(body: Body, transport: Transport, span: Span, pass: Pass, forbids_tools: bool) -> Self {
+        let is_called_events = body.content_type().is_some_and(|kind| {
+            kind.get(..EVENT_STREAM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM))
+        });
         Self {
             body: Some(body),
             transport,
             span,
             pass: Some(pass),
             forbids_tools,
+            is_called_events,
+            form: None,
+            whole: Vec::new(),
             events: Events::new(MOST_EVENT),
             ready: VecDeque::new(),
             choice: None,
@@ -127,7 +140,10 @@ impl Reader {
             None => None,
         };
         match chunk {
-            Some(bytes) => self.events.push(&bytes),
+            Some(bytes) => self.push(&bytes),
+            None if self.form != Some(Form::Events) && !form::trimmed(&self.whole).is_empty() => {
+                self.understand()
+            }
             // Some servers have no end marker of their own; the reason why they stopped is one.
             None if self.finish_reason.is_some() && !self.events.is_in_the_middle() => {
                 self.done();
@@ -140,12 +156,47 @@ impl Reader {
         }
     }
 
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.form == Some(Form::Events) {
+            return self.events.push(bytes);
+        }
+        self.whole.extend_from_slice(bytes);
+        if self.form.is_none() {
+            form::trim(&mut self.whole);
+            self.form = form::of(&self.whole, self.is_called_events);
+        }
+        match self.form {
+            Some(Form::Events) => self.events.push(&std::mem::take(&mut self.whole)),
+            // A page need not be read to its end.
+            Some(Form::Whole) if self.whole.starts_with(b"<") => self.understand(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Understands a body that is no events: the reply of a server that does not stream, an error, or something else.
+    fn understand(&mut self) -> Result<()> {
+        let whole = std::mem::take(&mut self.whole);
+        let whole = form::trimmed(&whole);
+        let wire: Wire = serde_json::from_slice(whole).map_err(|error| reply::unreadable(whole, &error))?;
+        let has_answer = wire.choices.as_ref().is_some_and(|choices| !choices.is_empty());
+        self.add(wire, Choice::whole)?;
+        if !has_answer {
+            return Err(reply::no_answer());
+        }
+        self.done();
+        Ok(())
+    }
+
     fn take(&mut self, event: &str) -> Result<()> {
         if event.trim().is_empty() {
             return Ok(());
         }
-        let wire: Wire =
+        let wire =
             serde_json::from_str(event).map_err(|error| reply::unreadable(event.as_bytes(), &error))?;
+        self.add(wire, Choice::piece)
+    }
+
+    fn add(&mut self, wire: Wire, message: fn(&mut Choice) -> Option<Message>) -> Result<()> {
         if let Some(error) = wire.error.as_ref().filter(|error| !error.is_null()) {
             return Err(match &self.body {
                 Some(body) => body.reported(error),
@@ -164,7 +215,7 @@ impl Reader {
             if *self.choice.get_or_insert(index) != index {
                 continue;
             }
-            if let Some(message) = choice.piece() {
+            if let Some(message) = message(&mut choice) {
                 let (reasoning, text) = (message.reasoning(), message.text());
                 if !reasoning.is_empty() {
                     self.ready.push_back(StreamPart::Reasoning(reasoning));

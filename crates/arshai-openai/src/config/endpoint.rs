@@ -67,7 +67,7 @@ impl Endpoint {
             }
         };
         let is_azure = config.azure.is_some();
-        let is_first_party = is_azure || host == "api.openai.com";
+        let is_first_party = is_azure || is_openai(&host);
         let port = url.port_or_known_default().unwrap_or_default();
         let no_key = SecretString::from(String::new());
         Ok(Self {
@@ -151,6 +151,11 @@ fn is_loopback(url: &Url) -> bool {
     address.map_or(host == "localhost" || host.ends_with(".localhost"), |address| address.is_loopback())
 }
 
+/// OpenAI's own hosts, those of its regions (`eu.api.openai.com`) too.
+fn is_openai(host: &str) -> bool {
+    host.strip_suffix("api.openai.com").is_some_and(|region| region.is_empty() || region.ends_with('.'))
+}
+
 /// Headers of every request. What must not be shown is marked sensitive and added to `secrets`.
 fn headers(config: &OpenAiConfig, secrets: &mut Vec<String>) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
@@ -232,6 +237,21 @@ mod tests {
         assert!(endpoint.headers().get(AUTHORIZATION).is_none());
         for base in ["https://x.openai.azure.com", "https://x.openai.azure.com/openai/v1/"] {
             assert_eq!(url(&OpenAiConfig::azure_v1(base)), "https://x.openai.azure.com/openai/v1/embeddings");
+        }
+    }
+
+    #[test]
+    fn openai_is_known_in_every_region_and_by_no_similar_name() {
+        for (host, expected) in [
+            ("api.openai.com", true),
+            ("eu.api.openai.com", true),
+            ("US.API.OpenAI.com", true),
+            ("api.openai.com.example", false),
+            ("notapi.openai.com", false),
+            ("openai.com", false),
+        ] {
+            let endpoint = Endpoint::new(&OpenAiConfig::new(format!("https://{host}/v1"))).unwrap();
+            assert_eq!(endpoint.is_first_party, expected, "{host}");
         }
     }
 

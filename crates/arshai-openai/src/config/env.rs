@@ -11,9 +11,15 @@ const PLAINTEXT: Variable =
     Variable::new("OPENAI_ALLOW_PLAINTEXT_KEY", "`true`: send the key over `http:` to another machine")
         .of("false", "true, false");
 
+const DEPLOYMENT: Variable =
+    Variable::new("AZURE_OPENAI_DEPLOYMENT", "the deployment; without one, Azure's v1 interface is used");
+const EMBEDDING_DEPLOYMENT: Variable =
+    Variable::new("AZURE_OPENAI_EMBEDDING_DEPLOYMENT", "the Azure deployment that embeds")
+        .of("AZURE_OPENAI_DEPLOYMENT", "");
+
 impl OpenAiConfig {
-    /// What [`OpenAiConfig::from_env`] reads beside what [`Settings`] does.
-    pub const VARIABLES: [Variable; 11] = [
+    /// What [`OpenAiConfig::from_env`] and [`OpenAiConfig::from_env_for_embeddings`] read beside what [`Settings`] does.
+    pub const VARIABLES: [Variable; 12] = [
         Variable::new("OPENAI_API_KEY", "the key of the OpenAI-compatible server").secret(),
         Variable::new("OPENAI_BASE_URL", "the URL before `/chat/completions`")
             .of("https://api.openai.com/v1", "")
@@ -26,7 +32,8 @@ impl OpenAiConfig {
         Variable::new("AZURE_OPENAI_ENDPOINT", "the Azure resource; used when `OPENAI_BASE_URL` is not set")
             .url(),
         Variable::new("AZURE_OPENAI_API_KEY", "its key").otherwise("`OPENAI_API_KEY`").secret(),
-        Variable::new("AZURE_OPENAI_DEPLOYMENT", "the deployment; without one, Azure's v1 interface is used"),
+        DEPLOYMENT,
+        EMBEDDING_DEPLOYMENT,
         Variable::new("OPENAI_API_VERSION", "Azure's `api-version`, needed with a deployment"),
     ];
 
@@ -59,6 +66,23 @@ impl OpenAiConfig {
         Self::from_variables(|name| std::env::var(name).ok())
     }
 
+    /// The same for an embedder: a deployment of Azure is one model, and the one that chats cannot embed.
+    ///
+    /// | variable | meaning | default |
+    /// |---|---|---|
+    /// | `AZURE_OPENAI_EMBEDDING_DEPLOYMENT` | the Azure deployment that embeds | `AZURE_OPENAI_DEPLOYMENT` |
+    ///
+    /// Everything else is as [`OpenAiConfig::from_env`] says.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenAiConfig::from_env`].
+    pub fn from_env_for_embeddings() -> Result<Self> {
+        Variable::check(&Self::VARIABLES)?;
+        Variable::check(&Settings::VARIABLES)?;
+        Self::from_variables_for_embeddings(|name| std::env::var(name).ok())
+    }
+
     /// The settings of any source of variables.
     ///
     /// # Errors
@@ -86,11 +110,24 @@ impl OpenAiConfig {
             (None, Some(endpoint)) => {
                 config.base_url = endpoint;
                 config.api_key = read("AZURE_OPENAI_API_KEY").map(Secret::new).or(config.api_key);
-                config.azure = Some(azure(read("AZURE_OPENAI_DEPLOYMENT"), read("OPENAI_API_VERSION"))?);
+                config.azure = Some(azure(read(DEPLOYMENT.name), read("OPENAI_API_VERSION"))?);
             }
             (None, None) => {}
         }
         Ok(config)
+    }
+
+    /// The settings of any source of variables, for an embedder.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenAiConfig::from_env`].
+    pub fn from_variables_for_embeddings(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self> {
+        let own = variable(EMBEDDING_DEPLOYMENT.name).filter(|value| !value.trim().is_empty());
+        Self::from_variables(|name| match &own {
+            Some(own) if name == DEPLOYMENT.name => Some(own.clone()),
+            _ => variable(name),
+        })
     }
 
     /// The same with the time for one attempt and the batches in flight that the shared settings say.
@@ -174,6 +211,37 @@ mod tests {
         let other =
             read(&[azure.as_slice(), &[("OPENAI_BASE_URL", "http://127.0.0.1/v1")]].concat()).unwrap();
         assert_eq!(other.azure, None);
+    }
+
+    #[test]
+    fn the_deployment_that_embeds_is_that_of_chats_unless_it_is_named() {
+        let azure = [
+            ("AZURE_OPENAI_ENDPOINT", "https://x.openai.azure.com"),
+            ("AZURE_OPENAI_DEPLOYMENT", "chats"),
+            ("OPENAI_API_VERSION", "2024-10-21"),
+        ];
+        for (own, expected) in [(None, "chats"), (Some(" "), "chats"), (Some(" embeds\n"), "embeds")] {
+            let variables = |name: &'static str| match name {
+                "AZURE_OPENAI_EMBEDDING_DEPLOYMENT" => own.map(str::to_owned),
+                _ => azure.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
+            };
+            let deployment = |config: OpenAiConfig| match config.azure {
+                Some(Azure::Deployment { deployment, .. }) => deployment,
+                other => panic!("{other:?}"),
+            };
+            let embeds = OpenAiConfig::from_variables_for_embeddings(variables).unwrap();
+            assert_eq!(deployment(embeds), expected, "{own:?}");
+            assert_eq!(deployment(OpenAiConfig::from_variables(variables).unwrap()), "chats");
+        }
+        // Alone it is a deployment as any other, and needs a version.
+        let alone = |name| match name {
+            "AZURE_OPENAI_ENDPOINT" => Some("https://x.openai.azure.com".to_owned()),
+            "AZURE_OPENAI_EMBEDDING_DEPLOYMENT" => Some("embeds".to_owned()),
+            _ => None,
+        };
+        let error = OpenAiConfig::from_variables_for_embeddings(alone).unwrap_err();
+        assert!(error.to_string().contains("OPENAI_API_VERSION"), "{error}");
+        assert!(OpenAiConfig::from_variables(alone).is_ok(), "who chats has no need of it");
     }
 
     #[test]

@@ -91,8 +91,9 @@ pub(super) async fn embed(parts: Arc<Parts>, batch: Batch, lane: Option<Arc<Sema
             done.fail(inputs, &error, is_refused);
             continue;
         }
-        let is_told = blame == Blame::Length || (is_refused && (is_sound || way.parts.has_answered()));
-        if !is_sound && !is_told {
+        if !is_sound {
+            // Asked anew for each batch: what the server took before says nothing of a key, a quota or a deployment that
+            // has changed since.
             match way.probe().await {
                 Ok(()) => is_sound = true,
                 // The harmless text fares no better: it is the request, the key or the server.
@@ -100,9 +101,9 @@ pub(super) async fn embed(parts: Arc<Parts>, batch: Batch, lane: Option<Arc<Sema
                     done.fail(inputs, &probe, false);
                     continue;
                 }
-                Err(_) if is_refused || error.kind() == ErrorKind::Unauthorized => {
-                    return Outcome::Fatal(error);
-                }
+                // Nothing was ever embedded: no batch of this call can be.
+                Err(_) if is_refused && !way.parts.has_answered() => return Outcome::Fatal(error),
+                Err(_) if error.kind() == ErrorKind::Unauthorized => return Outcome::Fatal(error),
                 Err(_) => {
                     done.fail(inputs, &error, false);
                     continue;

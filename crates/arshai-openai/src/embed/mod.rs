@@ -2,6 +2,7 @@
 
 mod batch;
 mod config;
+mod floats;
 mod pieces;
 mod reply;
 mod tokens;
@@ -42,9 +43,10 @@ const CUTS: u32 = 6;
 ///
 /// A call's texts are sent in batches, bounded by count and by tokens, several at once, each distinct text once. A text
 /// that the server refuses, fails on (500) or forbids (403) is found by halving its batch and fails alone, and so does one
-/// whose vector is not finite. Nothing is halved when the server fails on a harmless text as well. The vectors come back
-/// in the order of the texts, counted, of one length, and finite. Base64 is asked for and floats are accepted; a server
-/// that does not know base64 is asked once. An empty text fails alone and nothing is sent for it.
+/// whose vector is not finite. Nothing is halved when the server fails on a harmless text as well, which it is asked for
+/// once before a batch is halved. The vectors come back in the order of the texts, counted, of one length, and finite.
+/// Base64 is asked for and floats are accepted; a server that does not know base64 is asked once. An empty text fails
+/// alone and nothing is sent for it.
 ///
 /// When some batches fail for good and others succeed, the texts of the failed ones fail and the others have their
 /// vectors; the call as a whole fails when none succeeded, or when no batch could have (key, model, configuration).

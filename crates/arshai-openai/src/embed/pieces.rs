@@ -94,7 +94,7 @@ impl<'t> Work<'t> {
             }
             _ if tokens <= limit || config.too_long == TooLong::Error => vec![self.piece(wording, tokens)],
             TooLong::Truncate => {
-                let head = tokens::beginning(wording, limit, count);
+                let head = tokens::beginning_of_long(wording, limit, count);
                 vec![self.piece(head, count(head))]
             }
             _ => self.split(wording, limit, count),
@@ -107,8 +107,7 @@ impl<'t> Work<'t> {
         let mut rest = wording;
         while !rest.is_empty() {
             // Looking at no more than could fit keeps the work linear.
-            let window = rest.char_indices().nth(limit.saturating_mul(16)).map_or(rest.len(), |(at, _)| at);
-            let head = tokens::beginning(rest.get(..window).unwrap_or(rest), limit, &count);
+            let head = tokens::beginning_of_long(rest, limit, &count);
             rest = rest.get(head.len()..).unwrap_or_default();
             if !head.trim().is_empty() || pieces.is_empty() {
                 pieces.push(self.piece(head, count(head)));
@@ -215,9 +214,12 @@ impl<'t> Work<'t> {
                 .iter()
                 .filter_map(|number| self.pieces.get(*number))
                 .any(|piece| matches!(&piece.outcome, Some(Err(failed)) if failed.is_too_long));
+            if !refused {
+                continue;
+            }
             let counted = config.tokens.count(&text.wording);
             let limit = (text.limit.min(counted) * 2 / 3).max(1);
-            if refused && limit < text.limit {
+            if limit < text.limit {
                 text.limit = limit;
                 text.state = self.state(&text.wording, &text.wording, limit, config);
             }
@@ -369,6 +371,41 @@ mod tests {
         let words: Vec<String> = work.pieces.iter().map(|piece| piece.wording.to_string()).collect();
         assert!(words.iter().all(|piece| piece.split_whitespace().count() <= 3), "{words:?}");
         assert_eq!(words.concat(), "one two three four five six seven");
+    }
+
+    #[test]
+    fn a_very_long_text_is_cut_as_any_other() {
+        let wholes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let seen = Arc::clone(&wholes);
+        let words = |text: &str| text.split_whitespace().count();
+        let limits = EmbeddingLimits { tokens_per_input: 100, ..EmbeddingLimits::OPENAI };
+        let mut config = config(limits, TooLong::Truncate);
+        config.tokens = TokenCounter::new(move |text| {
+            seen.fetch_add(usize::from(text.len() > 10_000), std::sync::atomic::Ordering::Relaxed);
+            words(text)
+        });
+        let text = "one two three ".repeat(200_000);
+        let work = Work::new(&[&text], Input::Document, &config);
+        let [piece] = work.pieces.as_slice() else { panic!("{} pieces", work.pieces.len()) };
+        let expected = tokens::beginning(&text[..10_000], 100, words);
+        assert_eq!((piece.wording.as_ref(), piece.tokens), (expected, 100));
+        let wholes = wholes.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(wholes, 1, "only whether it is too long is asked of the whole");
+    }
+
+    #[test]
+    fn texts_that_went_well_are_not_counted_again() {
+        let counted = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::clone(&counted);
+        let mut config = EmbedderConfig::default().with_too_long(TooLong::Truncate);
+        config.tokens = TokenCounter::new(move |_| count.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let mut work = Work::new(&["a", "b"], Input::Document, &config);
+        let rows = (0..2).map(|number| (number, Ok(number * 3))).collect();
+        let done = Done { dimension: 3, values: vec![1.0; 6], rows, tokens: None };
+        work.take(Outcome::Done(done)).unwrap();
+        let before = counted.load(std::sync::atomic::Ordering::Relaxed);
+        work.cut_again(&config);
+        assert_eq!(counted.load(std::sync::atomic::Ordering::Relaxed), before);
     }
 
     #[test]

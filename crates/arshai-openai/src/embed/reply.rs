@@ -8,8 +8,12 @@ use base64::{
     alphabet::STANDARD,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde_json::Value;
+
+use super::floats::{self, Floats};
 
 /// Some servers leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -32,14 +36,26 @@ pub(super) struct Rows {
 /// A reply in which no vector has an index is in the order of the texts; where some have one, all must, each once.
 /// `report` makes the error of what a reply reports in place of embeddings.
 pub(super) fn decode(body: &[u8], expected: usize, report: impl Fn(&Value) -> Error) -> Result<Rows> {
-    let mut gathered = Gathered { expected, most: body.len() / 2, ..Gathered::default() };
-    let mut json = serde_json::Deserializer::from_slice(body);
-    ReplySeed(&mut gathered).deserialize(&mut json).map_err(|error| unreadable(body, &error))?;
-    json.end().map_err(|error| unreadable(body, &error))?;
+    let mut gathered = match of_floats(body, expected) {
+        Some(gathered) => gathered,
+        None => {
+            let mut gathered = Gathered { expected, most: body.len() / 2, ..Gathered::default() };
+            gathered.read(body).map_err(|error| unreadable(body, &error))?;
+            gathered
+        }
+    };
     if let Some(error) = gathered.error.take() {
         return Err(report(&error));
     }
     gathered.into_rows(expected)
+}
+
+/// A sound reply of floats. Anything else is read again as it came, so that its error is the right one.
+fn of_floats(body: &[u8], expected: usize) -> Option<Gathered> {
+    let Floats { rest, values, lists } = floats::taken_out(body, expected)?;
+    let mut gathered = Gathered { expected, values, lists, ..Gathered::default() };
+    gathered.read(&rest).ok()?;
+    (gathered.rows.len() == gathered.lists.len()).then_some(gathered)
 }
 
 fn unreadable(body: &[u8], error: &serde_json::Error) -> Error {
@@ -82,6 +98,8 @@ struct Gathered {
     expected: usize,
     /// More values cannot be in a reply of this length.
     most: usize,
+    /// Where rows begin in the values, and their lengths, when they were taken out of the reply before.
+    lists: Vec<(usize, usize)>,
 }
 
 struct Row {
@@ -91,6 +109,12 @@ struct Row {
 }
 
 impl Gathered {
+    fn read(&mut self, body: &[u8]) -> serde_json::Result<()> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        ReplySeed(self).deserialize(&mut json)?;
+        json.end()
+    }
+
     fn into_rows(self, expected: usize) -> Result<Rows> {
         if self.rows.len() != expected {
             return Err(protocol("the server returned another number of embeddings than texts were sent")
@@ -259,53 +283,59 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let start = self.0.values.len();
-        let (mut index, mut length) = (None, None);
+        let (mut index, mut vector) = (None, None);
         while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             match name.as_ref() {
                 "index" => index = map.next_value::<Option<usize>>()?,
-                "embedding" if length.is_some() => return Err(A::Error::custom("`embedding` twice")),
-                "embedding" => length = Some(map.next_value_seed(VectorSeed(self.0))?),
+                "embedding" if vector.is_some() => return Err(A::Error::custom("`embedding` twice")),
+                "embedding" => vector = Some(map.next_value_seed(VectorSeed(self.0))?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        let length = length.ok_or_else(|| A::Error::missing_field("embedding"))?;
+        let (start, length) = vector.ok_or_else(|| A::Error::missing_field("embedding"))?;
         self.0.rows.push(Row { index, start, length });
         Ok(())
     }
 }
 
-/// Base64 or floats; gives the number of values.
+/// Base64 or floats; gives where the values begin, and their number.
 struct VectorSeed<'g>(&'g mut Gathered);
 
 impl<'de> DeserializeSeed<'de> for VectorSeed<'_> {
-    type Value = usize;
+    type Value = (usize, usize);
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for VectorSeed<'_> {
-    type Value = usize;
+    type Value = (usize, usize);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("base64 or a list of floats")
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<usize, E> {
-        self.0.take_base64(text)
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        let start = self.0.values.len();
+        Ok((start, self.0.take_base64(text)?))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
-        let before = self.0.values.len();
+    /// The number of a list that was taken out. Each is used once and in its order.
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        let next = self.0.lists.get(self.0.rows.len()).filter(|_| number == self.0.rows.len() as u64);
+        next.copied().ok_or_else(|| E::invalid_type(Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let start = self.0.values.len();
         // JSON knows no NaN; servers write null for it.
         while let Some(value) = list.next_element::<Option<f32>>()? {
             self.0.values.push(value.unwrap_or(f32::NAN));
         }
-        Ok(self.0.values.len() - before)
+        Ok((start, self.0.values.len() - start))
     }
 }
 
@@ -337,6 +367,65 @@ mod tests {
         assert_eq!(unpadded.values, floats.values);
         let escaped = decode(br#"{"data":[{"index":0,"embedding":"AACA\/wAAAAA="}]}"#, 1);
         assert_eq!(escaped.unwrap().unusable, [0], "an infinity, through an escape");
+    }
+
+    /// As it is read when nothing is taken out before.
+    fn plainly(body: &str, expected: usize) -> Result<Rows> {
+        let mut gathered = Gathered { expected, most: body.len(), ..Gathered::default() };
+        gathered.read(body.as_bytes()).map_err(|error| unreadable(body.as_bytes(), &error))?;
+        gathered.into_rows(expected)
+    }
+
+    /// As near to the middle of two floats as eighteen digits can be.
+    fn half_way(bits: u32) -> String {
+        let least = f32::from_bits(0.125_f32.to_bits() + (bits >> 8));
+        format!("{:.18}", f64::midpoint(least.into(), f32::from_bits(least.to_bits() + 1).into()))
+    }
+
+    #[test]
+    fn the_fast_way_through_floats_gives_what_the_plain_one_does_bit_for_bit() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..200 {
+            let numbers: Vec<String> = (0..64)
+                .map(|_| {
+                    let value = f32::from_bits(random.u32(..));
+                    let value = if value.is_finite() { value } else { 0.0 };
+                    match random.u8(..6) {
+                        0 => format!("{value}"),
+                        1 => format!("{value:e}"),
+                        2 => format!("{:?}", f64::from(value)),
+                        3 => format!("{:.17}", random.f64() - 0.5),
+                        4 => half_way(random.u32(..)),
+                        _ => format!("{}{}", random.i64(..), random.u32(..)),
+                    }
+                })
+                .collect();
+            let body = format!(r#"{{"data":[{{"index":0,"embedding":[{}]}}]}}"#, numbers.join(", "));
+            assert!(of_floats(body.as_bytes(), 1).is_some(), "{body}");
+            let bits = |rows: Rows| rows.values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            assert_eq!(bits(decode(body.as_bytes(), 1).unwrap()), bits(plainly(&body, 1).unwrap()), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_the_servers_is_not_taken_for_one_of_ours() {
+        for body in [
+            r#"{"data":[{"embedding":0}]}"#,
+            r#"{"data":[{"embeddin\u0067":0},{"embedding":[1]}]}"#,
+            r#"{"data":[{"embedding":[1]},{"embeddin\u0067":0}]}"#,
+            r#"{"data":[{"embedding":[1]},{"embeddin\u0067":1}]}"#,
+            r#"{"data":[{"embedding":[1],"embedding":[2]}]}"#,
+            r#"{"meta":{"embedding":[9]},"data":[{"embeddin\u0067":5}]}"#,
+        ] {
+            assert_eq!(kind(body, 1), ErrorKind::Protocol, "{body}");
+            assert_eq!(kind(body, 2), ErrorKind::Protocol, "{body}");
+        }
+        // A list of that name elsewhere is none of ours.
+        let elsewhere =
+            r#"{"meta":{"embedding":[9]},"data":[{"index":1,"embedding":[1]},{"index":0,"embedding":[2]}]}"#;
+        assert_eq!(decode(elsewhere.as_bytes(), 2).unwrap().values, [2.0, 1.0]);
+        let mixed = format!(r#"{{"data":[{{"embedding":[1]}},{{"embedding":"{}"}}]}}"#, base64_of(&[2.0]));
+        assert_eq!(decode(mixed.as_bytes(), 2).unwrap().values, [1.0, 2.0]);
     }
 
     #[test]

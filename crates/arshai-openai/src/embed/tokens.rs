@@ -1,5 +1,8 @@
 //! Guessing tokens without a model's tokenizer, and cutting by them.
 
+/// A token has hardly ever more characters.
+const CHARACTERS: usize = 16;
+
 /// About how many tokens a text has.
 ///
 /// Words of up to six letters count one, longer ones one for each six letters begun; two digits, one punctuation mark,
@@ -34,6 +37,21 @@ pub(super) fn beginning(text: &str, most: usize, count: impl Fn(&str) -> usize) 
     match head.rfind(char::is_whitespace) {
         Some(space) if space >= head.len() / 8 * 7 && space > 0 => head.get(..space).unwrap_or(head),
         _ => head,
+    }
+}
+
+/// As [`beginning`], of a text however long: no more of it is looked at than could fit.
+pub(super) fn beginning_of_long(text: &str, most: usize, count: impl Fn(&str) -> usize) -> &str {
+    let mut characters = most.saturating_mul(CHARACTERS);
+    loop {
+        let window = text.char_indices().nth(characters).and_then(|(end, _)| text.get(..end));
+        let Some(window) = window else { return beginning(text, most, count) };
+        let head = beginning(window, most, &count);
+        // All of it fits: space has no tokens, and some words have few.
+        if head.len() < window.len() {
+            return head;
+        }
+        characters = characters.saturating_mul(2);
     }
 }
 
@@ -109,5 +127,31 @@ mod tests {
             }
         }
         assert_eq!(beginning("short", 100, estimate), "short");
+    }
+
+    #[test]
+    fn a_window_of_a_long_text_gives_the_beginning_of_the_whole_and_looks_at_no_more() {
+        let spaced = format!("one{}two three four", " ".repeat(5_000));
+        let texts = [
+            "one two three ".repeat(5_000),
+            "日本語".repeat(5_000),
+            "aé1, ".repeat(5_000),
+            spaced,
+            "x".into(),
+        ];
+        for text in &texts {
+            for most in [1, 2, 7, 100, 512] {
+                let expected = beginning(text, most, estimate);
+                assert_eq!(beginning_of_long(text, most, estimate), expected, "{most}");
+            }
+        }
+        let longest = std::cell::Cell::new(0);
+        let counted = |text: &str| {
+            longest.set(longest.get().max(text.len()));
+            estimate(text)
+        };
+        let words = "word ".repeat(1_000_000);
+        assert_eq!(beginning_of_long(&words, 100, counted).len(), 499);
+        assert!(longest.get() <= 100 * CHARACTERS, "{}", longest.get());
     }
 }

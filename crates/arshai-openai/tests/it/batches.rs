@@ -9,7 +9,7 @@ use arshai_core::{
     Deadline, ErrorKind,
     embed::{Embedder as _, EmbedderExt as _, EmbeddingBatch, Input},
 };
-use arshai_openai::{EmbedderConfig, EmbeddingLimits, OpenAiEmbedder, TooLong, Transport};
+use arshai_openai::{EmbedderConfig, EmbeddingLimits, OpenAiEmbedder, TokenCounter, TooLong, Transport};
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
@@ -183,6 +183,50 @@ async fn a_server_that_refuses_base64_is_asked_for_floats_from_then_on() {
             requests.lock().unwrap().iter().map(|request| request["encoding_format"] == "base64").collect();
         assert_eq!(asked, [true, false, false, false], "{message}");
     }
+}
+
+#[tokio::test]
+async fn what_one_embedder_learnt_of_a_server_the_others_on_its_transport_know() {
+    let (server, requests) =
+        Embeddings::start(|_, body| (body["encoding_format"] == "base64").then(|| refused("bad request")))
+            .await;
+    let transport = Transport::new(quick(&server.uri())).unwrap();
+    for n in 0..3 {
+        let embedder = OpenAiEmbedder::new(transport.clone(), "test-model").unwrap();
+        assert_eq!(embedder.embed_query(&format!("text {n}")).await.unwrap()[0], n as f32);
+    }
+    let asked: Vec<bool> =
+        requests.lock().unwrap().iter().map(|request| request["encoding_format"] == "base64").collect();
+    assert_eq!(asked, [true, false, false, false]);
+}
+
+#[tokio::test]
+async fn a_split_texts_row_is_the_weighted_mean_of_what_the_server_gave_for_its_parts() {
+    let words = |text: &str| text.split_whitespace().count();
+    let (server, requests) = Embeddings::start(|_, _| None).await;
+    let limits = EmbeddingLimits { tokens_per_input: 20, ..EmbeddingLimits::OPENAI };
+    let mut config = EmbedderConfig::default().with_limits(limits).with_too_long(TooLong::SplitAndMean);
+    config.tokens = TokenCounter::new(words);
+    let long: Vec<String> = (0..50).map(|n| format!("w{n}")).collect();
+    let long = long.join(" ");
+    let batch = with(&server.uri(), config).embed(&["text 1", &long], Input::Document).await.unwrap();
+    let requests = requests.lock().unwrap();
+    let sent = requests.iter().flat_map(|request| request["input"].as_array().unwrap());
+    let parts: Vec<&str> = sent.map(|text| text.as_str().unwrap()).filter(|text| *text != "text 1").collect();
+    assert_eq!(parts.iter().map(|part| words(part)).collect::<Vec<_>>(), [20, 20, 10]);
+    assert_eq!(parts.concat(), long);
+    let mut expected = [0.0_f64; 3];
+    for part in parts {
+        for (sum, value) in expected.iter_mut().zip(vector_of(part)) {
+            *sum += words(part) as f64 * f64::from(value);
+        }
+    }
+    let length = expected.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let row = batch.row(1).unwrap().unwrap();
+    for (value, expected) in row.iter().zip(expected) {
+        assert!((f64::from(*value) - expected / length).abs() < 1e-6, "{row:?}");
+    }
+    assert_eq!(batch.row(0).unwrap().unwrap(), vector_of("text 1"), "one of one part is as it came");
 }
 
 #[tokio::test]
@@ -376,6 +420,40 @@ async fn a_server_that_fails_on_everything_is_not_asked_for_every_half() {
     let error = embedder(config).embed(&refs(&texts), Input::Document).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true));
     assert_eq!(requests.lock().unwrap().len(), 4, "the batch and the harmless text, twice each");
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_everything_from_now_on_is_not_asked_for_every_half() {
+    let billing = || {
+        let error =
+            json!({ "message": "Billing hard limit has been reached", "code": "billing_hard_limit_reached" });
+        ResponseTemplate::new(400).set_body_json(json!({ "error": error }))
+    };
+    let texts = texts(300);
+    for refusal in [billing(), refused("maximum context length exceeded"), ResponseTemplate::new(403)] {
+        let (server, requests) =
+            Embeddings::start(move |number, _| (number > 0).then(|| refusal.clone())).await;
+        let embedder = embedder(quick(&server.uri()));
+        embedder.embed_query("text 1").await.unwrap();
+        let error = embedder.embed(&refs(&texts), Input::Document).await.unwrap_err();
+        assert!(!error.is_retryable(), "{error}");
+        let count = requests.lock().unwrap().len();
+        assert!(count <= 1 + 3 * 2, "each batch and the harmless text: {count}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_embedded_before_it_refused_everything_is_kept() {
+    let (server, requests) =
+        Embeddings::start(|number, _| (number > 0).then(|| refused("Billing hard limit has been reached")))
+            .await;
+    let mut config = quick(&server.uri());
+    config.batch_concurrency = 1;
+    let texts = texts(300);
+    let batch = embedder(config).embed(&refs(&texts), Input::Document).await.unwrap();
+    let rows: Vec<bool> = batch.rows().map(|row| row.is_ok()).collect();
+    assert_eq!(rows.iter().filter(|row| **row).count(), 100);
+    assert_eq!(requests.lock().unwrap().len(), 1 + 2 * 2);
 }
 
 #[tokio::test]

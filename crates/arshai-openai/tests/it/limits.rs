@@ -104,6 +104,34 @@ async fn a_budget_spaces_requests_and_learns_from_headers() {
 }
 
 #[tokio::test]
+async fn a_budget_of_tokens_is_learnt_from_headers() {
+    let (server, asked) = Embeddings::start(|number, body| {
+        let remaining = if number == 0 { "0" } else { "10" };
+        let answer = ResponseTemplate::new(200).set_body_json(embeddings(body));
+        Some(
+            answer
+                .insert_header("x-ratelimit-limit-tokens", "60")
+                .insert_header("x-ratelimit-remaining-tokens", remaining)
+                .insert_header("x-ratelimit-reset-tokens", "250ms"),
+        )
+    })
+    .await;
+    let embedder = embedder(quick(&server.uri()).with_rate_budget(RateBudget::default()));
+    embedder.embed_query("a").await.unwrap();
+    // None are left for now, and then one comes in each second.
+    let begun = Instant::now();
+    embedder.embed_query("b").await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(250));
+    let error = Deadline::after(Duration::from_millis(300))
+        .scope(embedder.embed_query(&"word ".repeat(60)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("budget"), "{error}");
+    assert_eq!(asked.lock().unwrap().len(), 2, "what does not fit was not sent");
+}
+
+#[tokio::test]
 async fn closing_lets_nobody_in_and_leaves_others_on_the_transport_alone() {
     let (server, _) = Embeddings::start(|_, _| None).await;
     let transport = Transport::new(quick(&server.uri())).unwrap();

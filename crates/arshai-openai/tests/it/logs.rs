@@ -152,6 +152,34 @@ async fn content_is_in_spans_only_when_asked_for() {
 }
 
 #[tokio::test]
+async fn content_of_a_streamed_chat_is_in_spans_only_when_asked_for() {
+    let pieces = events(&[
+        piece(json!({ "content": "a quiet " }), None),
+        piece(json!({ "content": "answer" }), Some("stop")),
+    ]) + "data: [DONE]\n\n";
+    for captured in [false, true] {
+        let (told, _guard) = Captured::begin();
+        let server = Raw::saying(event_stream(&pieces)).await;
+        let mut config = quick(&server.url());
+        config.capture_content = captured;
+        let request = ChatRequest::new(vec![ChatMessage::User(UserMessage::new(PROMPT))]);
+        let stream = chat_model(config).stream(request).await.unwrap();
+        assert!(stream.all(|item| async move { item.is_ok() }).await);
+        let fields = told.fields("gen_ai.chat");
+        let output = fields.get("gen_ai.output.messages").map(String::as_str);
+        assert_eq!(output, captured.then_some("a quiet answer"), "{fields:?}");
+        let input = fields.get("gen_ai.input.messages");
+        assert_eq!(input.is_some_and(|input| input.contains(PROMPT)), captured, "{fields:?}");
+        assert_eq!(fields.get("gen_ai.response.finish_reasons").map(String::as_str), Some("stop"));
+        let everything = told.everything();
+        assert!(
+            captured || !(everything.contains("diagnosis") || everything.contains("quiet")),
+            "{everything}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn neither_key_nor_prompt_is_in_errors_and_logs_when_a_server_repeats_them() {
     let (told, _guard) = Captured::begin();
     let echoes = [

@@ -12,6 +12,7 @@ mod logs;
 mod status;
 mod stream;
 mod tls;
+mod unstreamed;
 mod vectors;
 mod wire;
 

@@ -343,7 +343,10 @@ async fn a_server_that_refuses_to_tell_usage_is_asked_without() {
     for _ in 0..2 {
         assert_eq!(texts(&items(&model, question()).await), "hello 👋");
     }
-    assert_eq!(*asked.lock().unwrap(), [true, false, false]);
+    // What is known of a server, other models on its transport know.
+    let other = OpenAiChat::new(model.transport().clone(), "another-model").unwrap();
+    assert_eq!(texts(&items(&other, question()).await), "hello 👋");
+    assert_eq!(*asked.lock().unwrap(), [true, false, false, false]);
 }
 
 #[tokio::test]
