@@ -38,6 +38,7 @@ mod azure;
 mod config;
 mod span;
 mod synthesize;
+mod task;
 mod transcribe;
 mod wav;
 

@@ -2,12 +2,16 @@
 
 use arshai_openai::Transport;
 
-/// The model, and the day. `/v1/audio/speech` has no other models than these, `whisper-1` is of `/v1/audio/transcriptions`.
-const RETIRING: [(&str, &str); 4] = [
+/// The model, and the day (OpenAI's list of deprecations). `/v1/audio/speech` has no other models than its three, and
+/// `/v1/audio/transcriptions` keeps `gpt-transcribe`.
+const RETIRING: [(&str, &str); 7] = [
     ("tts-1", "2027-01-06"),
     ("tts-1-hd", "2027-01-06"),
     ("gpt-4o-mini-tts", "2027-01-06"),
     ("whisper-1", "2027-02-26"),
+    ("gpt-4o-transcribe", "2027-02-26"),
+    ("gpt-4o-mini-transcribe", "2027-02-26"),
+    ("gpt-4o-transcribe-diarize", "2027-02-26"),
 ];
 
 /// A warning from whoever is made for such a model. Other servers keep models of these names as long as they like.
@@ -43,10 +47,14 @@ mod tests {
             ("whisper-1", "2027-02-26"),
             ("tts-1-hd", "2027-01-06"),
             ("gpt-4o-mini-tts-2025-12-15", "2027-01-06"),
+            ("gpt-4o-transcribe", "2027-02-26"),
+            ("gpt-4o-transcribe-diarize", "2027-02-26"),
+            ("gpt-4o-mini-transcribe", "2027-02-26"),
+            ("gpt-4o-mini-transcribe-2025-12-15", "2027-02-26"),
         ] {
             assert_eq!(retirement(model).map(|(_, day)| day), Some(day), "{model}");
         }
-        for model in ["gpt-transcribe", "whisper-large-v3", "tts-1-hdx", ""] {
+        for model in ["gpt-transcribe", "whisper-large-v3", "tts-1-hdx", "gpt-4o-transcribe-other", ""] {
             assert_eq!(retirement(model), None, "{model}");
         }
     }

@@ -1,5 +1,7 @@
 //! What a service answers, as sound.
 
+use std::time::Duration;
+
 use arshai_core::{Error, ErrorKind, Result, speech::AudioFormat};
 use arshai_openai::{Body, Reply, Transport};
 use bytes::Bytes;
@@ -29,20 +31,26 @@ pub(super) fn decoded(reply: Reply, format: AudioFormat, transport: &Transport) 
     awaited.end().map(|()| sound)
 }
 
-/// The body, when it is sound by what the server says.
+/// The body, when it is sound by what the server says. Of what is none so much is read, and waited for so long, as may
+/// tell why.
 pub(super) async fn heard(mut body: Body) -> Result<Body> {
     const MOST: usize = 64 << 10;
+    const PATIENCE: Duration = Duration::from_secs(2);
     if sound::is_said(body.content_type()) {
         return Ok(body);
     }
     let kind = body.content_type().map(str::to_owned);
     let mut beginning = Vec::new();
-    while let Ok(Some(chunk)) = body.chunk().await {
-        beginning.extend_from_slice(&chunk);
-        if beginning.len() > MOST {
-            break;
+    let reading = async {
+        while let Ok(Some(chunk)) = body.chunk().await {
+            beginning.extend_from_slice(&chunk);
+            if beginning.len() > MOST {
+                break;
+            }
         }
-    }
+    };
+    // What was read by then is the beginning, whether or not more would come.
+    let _in_time = tokio::time::timeout(PATIENCE, reading).await;
     Err(sound::no_sound(kind.as_deref(), &beginning, |error| body.reported(error)))
 }
 

@@ -16,7 +16,7 @@ use super::{
     join::{self, Sound},
     reply, text,
 };
-use crate::{span, wav};
+use crate::{span, task::Task, wav};
 
 const SPEAK: &str = "speech.synthesize";
 const STREAM: &str = "speech.synthesize.stream";
@@ -165,8 +165,8 @@ impl<S: Service> Speaker<S> {
         let (format, (_, concurrency)) = (options.format, self.service.limits());
         let spoken = stream::iter(texts).map(move |text| {
             let spoken = Arc::clone(&this).whole(operation, text, options.clone());
-            // The stream is polled outside of the call that opened it.
-            Box::pin(deadline.scope(spoken)).instrument(span.clone())
+            // The stream is polled outside of the call that opened it, and by whom takes as long as the sound lasts.
+            Task::start(Box::pin(deadline.scope(spoken)).instrument(span.clone()))
         });
         join::join(spoken, concurrency, format)
     }

@@ -11,9 +11,14 @@ use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 
-use super::{STREAM, reply};
+use super::{
+    STREAM,
+    beginning::{self, Form},
+    reply,
+};
 
 const MOST_OF_AN_EVENT: usize = 16 << 20;
+const EVENT_STREAM: &str = "text/event-stream";
 
 type Told = Pin<Box<dyn Stream<Item = Result<TranscriptEvent>> + Send>>;
 
@@ -30,33 +35,51 @@ pub(super) fn of(transcript: Transcript) -> Told {
 
 /// A reply as it arrives, or in one piece from a server that does not stream.
 pub(super) fn read(body: Body, transport: Transport) -> Told {
-    let kind = body.content_type().unwrap_or_default().to_owned();
-    if !kind.starts_with("text/event-stream") {
-        let whole = async move { whole(body, &kind).await };
-        let events = stream::once(whole).flat_map(|transcript| match transcript {
-            Ok(transcript) => of(transcript),
-            Err(error) => stream::iter([Err(error.with_operation(STREAM))]).boxed(),
-        });
-        return events.boxed();
+    let told = async move {
+        let told = begun(body, transport).await;
+        told.unwrap_or_else(|error| stream::iter([Err(error.with_operation(STREAM))]).boxed())
+    };
+    stream::once(told).flatten().boxed()
+}
+
+/// Reads until it is clear what the server sends.
+async fn begun(mut body: Body, transport: Transport) -> Result<Told> {
+    let kind = body.content_type().unwrap_or_default().to_ascii_lowercase();
+    let is_called_events = kind.starts_with(EVENT_STREAM);
+    let mut bytes = Vec::new();
+    let form = loop {
+        let Some(chunk) = body.chunk().await? else {
+            // Nothing at all is what the server calls it: a stream without its end, or a text without words.
+            break if is_called_events && bytes.is_empty() { Form::Events } else { Form::Whole };
+        };
+        bytes.extend_from_slice(&chunk);
+        beginning::trim(&mut bytes);
+        if let Some(form) = beginning::of(&bytes, is_called_events) {
+            break form;
+        }
+    };
+    if form == Form::Whole {
+        return Ok(of(whole(body, bytes, &kind).await?));
     }
+    let mut events = Events::new(MOST_OF_AN_EVENT);
+    events.push(&bytes)?;
     let reader = Reader {
         body: Some(body),
-        events: Events::new(MOST_OF_AN_EVENT),
+        events,
         transport,
         ready: VecDeque::new(),
         whole: Transcript::default(),
         told: 0,
         kind: Kind::Unknown,
     };
-    stream::unfold(reader, |mut reader| async move {
+    let told = stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
         Some((event.map_err(|error| error.with_operation(STREAM)), reader))
-    })
-    .boxed()
+    });
+    Ok(told.boxed())
 }
 
-async fn whole(mut body: Body, kind: &str) -> Result<Transcript> {
-    let mut bytes = Vec::new();
+async fn whole(mut body: Body, mut bytes: Vec<u8>, kind: &str) -> Result<Transcript> {
     while let Some(chunk) = body.chunk().await? {
         bytes.extend_from_slice(&chunk);
     }

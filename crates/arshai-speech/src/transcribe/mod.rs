@@ -1,5 +1,6 @@
 //! Speech to text.
 
+mod beginning;
 mod config;
 mod cues;
 mod events;

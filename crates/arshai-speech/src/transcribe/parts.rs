@@ -20,6 +20,7 @@ use super::{
 use crate::{
     audio::{Clip, Limits, Source, Stored, too_large},
     span,
+    task::Task,
     wav::{self, Wav},
 };
 
@@ -194,7 +195,7 @@ impl Opened {
     }
 }
 
-/// Each part as soon as it and those before it are there.
+/// Each part as soon as it and those before it are there. As many as allowed are heard at once, and no more are kept.
 fn in_order(
     shared: Arc<Parts>,
     parts: Vec<Part>,
@@ -211,8 +212,8 @@ fn in_order(
             let heard = shared.ask(STREAM, &part.source, &fields, &options).await;
             heard.map_err(|error| located(error, &part)).map(|transcript| (part, transcript))
         };
-        // The stream is polled outside of the call that opened it.
-        Box::pin(deadline.scope(heard)).instrument(span.clone())
+        // The stream is polled outside of the call that opened it, and by whom takes as long as the words are read.
+        Task::start(Box::pin(deadline.scope(heard)).instrument(span.clone()))
     });
     let state = Some((heard.buffered(concurrency).boxed(), Transcript::default()));
     let events = stream::unfold(state, |state| async move {

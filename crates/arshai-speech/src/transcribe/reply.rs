@@ -9,12 +9,14 @@ use arshai_core::{
 use arshai_openai::Reply;
 use serde_json::Value;
 
-use super::cues;
+use super::{beginning, cues};
 
 /// A reply that was read whole. `reported` makes the error of one that the server tells in it.
 pub(super) fn decode(reply: &Reply, reported: impl Fn(&Value) -> Error) -> Result<Transcript> {
     let kind = reply.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let is_text = kind.starts_with("text/") && !kind.starts_with("text/html");
+    let kind = &kind.to_ascii_lowercase();
+    let is_called_events = kind.starts_with("text/event-stream");
+    let is_text = kind.starts_with("text/") && !kind.starts_with("text/html") && !is_called_events;
     let Ok(text) = std::str::from_utf8(&reply.body) else { return Err(strange(kind, "it is not UTF-8")) };
     let text = text.trim_start_matches('\u{feff}').trim();
     if let Ok(value) = serde_json::from_str::<Value>(text) {
@@ -28,7 +30,11 @@ pub(super) fn decode(reply: &Reply, reported: impl Fn(&Value) -> Error) -> Resul
     if text.starts_with('<') && !text.starts_with("<|") {
         return Err(strange(kind, "it is an HTML page"));
     }
-    if kind.contains("json") || (text.is_empty() && !is_text) {
+    let is_half_an_object = is_called_events && text.starts_with('{');
+    if beginning::is_of_events(text) || (is_called_events && !is_half_an_object) {
+        return Err(strange(kind, "it is a stream of events, which was not asked for"));
+    }
+    if kind.contains("json") || is_half_an_object || (text.is_empty() && !is_text) {
         return Err(strange(kind, "it is no whole JSON").with_retryable(true));
     }
     Ok(cues::read(text).unwrap_or_else(|| Transcript::new(text)))
@@ -120,7 +126,9 @@ mod tests {
             ("application/json", r#"{"text":"Hello there.","usage":null,"segments":null,"words":null}"#),
             ("application/json", r#""Hello there.""#),
             ("text/plain", r#"{"text":"Hello there."}"#),
+            ("text/event-stream", r#"{"text":"Hello there."}"#),
             ("text/plain; charset=utf-8", "Hello there.\n"),
+            ("Text/Plain", "Hello there.\n"),
             ("", "Hello there."),
             (
                 "application/json",
@@ -131,7 +139,9 @@ mod tests {
         ] {
             assert_eq!(read(kind, body).unwrap().text, "Hello there.", "{body}");
         }
-        assert_eq!(read("text/plain", "42").unwrap().text, "42");
+        for said in ["42", "data: it is the new oil.", "id: 7"] {
+            assert_eq!(read("text/plain", said).unwrap().text, said);
+        }
         assert_eq!(read("text/plain", "").unwrap(), Transcript::default());
     }
 
@@ -159,6 +169,11 @@ mod tests {
         for (kind, body) in [
             ("text/html", "<!doctype html><p>Log in"),
             ("application/json", "<html>"),
+            ("Application/JSON", "half a word"),
+            ("text/event-stream", "data: Hello.\n\n"),
+            ("text/event-stream", "Hello."),
+            ("text/event-stream", "[{\"text\":\"Hello.\"}]"),
+            ("text/event-stream", ""),
             ("application/json", r#"{"text":"Hel"#),
             ("application/json", r#"{"status":"ok"}"#),
             ("application/json", "[]"),
@@ -167,6 +182,24 @@ mod tests {
         ] {
             assert_eq!(read(kind, body).unwrap_err().kind(), ErrorKind::Protocol, "{body}");
         }
+        for kind in ["text/event-stream", "text/plain", "application/json", "application/octet-stream", ""] {
+            for body in [
+                "data: {\"text\":\"Hel\"}\n\ndata: {\"text\":\"lo.\"}\n\n",
+                "data:{\"type\":\"transcript.text.delta\",\"delta\":\"Hel\"}",
+                "\u{feff}\r\nevent: transcript.text.delta\ndata: {}\n\n",
+                ": ping\n\nid: 1\ndata: {}\n\n",
+                "data: [DONE]",
+            ] {
+                let error = read(kind, body).unwrap_err();
+                assert_eq!(
+                    (error.kind(), error.is_retryable()),
+                    (ErrorKind::Protocol, false),
+                    "{kind}: {body}"
+                );
+                assert!(error.to_string().contains("events"), "{error}");
+            }
+        }
+        assert!(read("text/event-stream", r#"{"text":"Hel"#).unwrap_err().is_retryable());
         let error = read("application/json", r#"{"error":{"message":"no model","code":404}}"#).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     }

@@ -155,12 +155,14 @@ impl Wav {
         (self.rate, self.channels, self.samples) == (other.rate, other.channels, other.samples)
     }
 
-    /// A header for so much sound; `None` when it is more than a header can say.
+    /// A header for so much sound and nothing behind it; `None` when it is more than a header can say.
     pub(crate) fn header(&self, length: u64) -> Option<Vec<u8>> {
         let format = u32::try_from(self.format.len()).ok()?;
         let padded = format.checked_add(format % 2)?;
         let data = u32::try_from(length).ok()?;
-        let riff = 20_u32.checked_add(padded)?.checked_add(data)?.checked_add(data % 2)?;
+        // The byte that an odd chunk is padded with is not counted where it is not written: at the end of a file most
+        // programs leave it out.
+        let riff = 20_u32.checked_add(padded)?.checked_add(data)?;
         let mut header = Vec::with_capacity(28 + self.format.len());
         header.extend_from_slice(b"RIFF");
         header.extend_from_slice(&riff.to_le_bytes());
@@ -203,6 +205,17 @@ pub(super) mod tests {
         assert_eq!(read.header(6).unwrap(), file[..44]);
         assert_eq!(u32::from_le_bytes(file[4..8].try_into().unwrap()), 42);
         assert_eq!(read.header(u64::from(u32::MAX)), None);
+    }
+
+    #[test]
+    fn the_size_of_the_whole_is_that_of_the_file_however_odd_its_sound() {
+        let format = [1, 0, 1, 0, 0x40, 0x1f, 0, 0, 0x40, 0x1f, 0, 0, 1, 0, 8, 0];
+        let bytes = Wav::of(format.to_vec(), 44, 0).unwrap();
+        for length in [0, 1, 2, 7] {
+            let file = [bytes.header(length).unwrap(), vec![128; length as usize]].concat();
+            let said = u32::from_le_bytes(file[4..8].try_into().unwrap());
+            assert_eq!(said as usize, file.len() - 8, "{length} bytes of sound");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arshai_core::{
@@ -123,6 +123,23 @@ async fn sound_that_ends_with_the_connection_is_missed_when_its_header_says_more
             assert!(asked.load(SeqCst) - before > 1, "{}", asked.load(SeqCst) - before);
         }
     }
+}
+
+#[tokio::test]
+async fn a_page_without_an_end_instead_of_sound_is_not_waited_for() {
+    let server = Wire::start(|socket| {
+        wire::until_closed(socket, "text/html");
+        socket.write_all(b"<html>").unwrap();
+        // Until the other side goes away.
+        let _ = std::io::copy(socket, &mut std::io::sink());
+    });
+    let (synthesizer, options) = (synthesizer(&server.url()), SpeakOptions::default());
+    let opening = synthesizer.stream("Hello.", &options);
+    let begun = Instant::now();
+    let error = Deadline::after(Duration::from_secs(20)).scope(opening).await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+    assert!(error.to_string().contains("text/html"), "{error}");
 }
 
 #[tokio::test]

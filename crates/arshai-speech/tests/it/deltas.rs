@@ -64,6 +64,94 @@ async fn deltas_are_told_one_by_one() {
 }
 
 #[tokio::test]
+async fn a_stream_is_one_however_its_type_is_written() {
+    let server = serve(|_, _| {
+        let body = events(&[json!({ "type": "transcript.text.done", "text": "Hello." })]);
+        ResponseTemplate::new(200).set_body_raw(body, "Text/Event-Stream")
+    })
+    .await;
+    assert_eq!(told(&server).await.2.unwrap().text, "Hello.");
+}
+
+/// A server that says this whatever it is asked.
+async fn says(kind: Option<&'static str>, body: String) -> Running {
+    serve(move |_, _| match kind {
+        Some(kind) => ResponseTemplate::new(200).set_body_raw(body.clone(), kind),
+        None => ResponseTemplate::new(200).set_body_bytes(body.clone()),
+    })
+    .await
+}
+
+const KINDS: [Option<&str>; 5] = [
+    None,
+    Some("text/plain; charset=utf-8"),
+    Some("text/event-stream"),
+    Some("application/json"),
+    Some("application/octet-stream"),
+];
+
+#[tokio::test]
+async fn events_are_read_whatever_they_are_called() {
+    let deltas = [
+        json!({ "type": "transcript.text.delta", "delta": "Hel" }),
+        json!({ "type": "transcript.text.delta", "delta": "lo." }),
+        json!({ "type": "transcript.text.done", "text": "Hello." }),
+    ];
+    let without_names: String = deltas.iter().map(|value| format!("data: {value}\n\n")).collect();
+    for kind in KINDS {
+        for beginning in ["", "\r\n", ": ping\n\n", "\u{feff}", "id: 1\nretry: 5\n"] {
+            for body in [&without_names, &events(&deltas)] {
+                let (pieces, _, whole) = told(&says(kind, format!("{beginning}{body}")).await).await;
+                assert_eq!(pieces, ["Hel", "lo."], "{kind:?} {beginning:?}");
+                assert_eq!(whole.unwrap().text, "Hello.", "{kind:?} {beginning:?}");
+            }
+        }
+        let (pieces, _, whole) = told(&says(kind, events(&deltas[..1])).await).await;
+        assert_eq!((pieces.len(), whole.unwrap_err()), (1, ErrorKind::Truncated), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_transcript_is_read_whatever_it_is_called() {
+    let body = json!({ "text": "Hello.", "segments": [{ "start": 0, "end": 1, "text": "Hello." }] });
+    for kind in KINDS {
+        for beginning in ["", "\u{feff}", "\n  "] {
+            let (pieces, segments, whole) = told(&says(kind, format!("{beginning}{body}")).await).await;
+            assert_eq!((pieces.concat().as_str(), segments), ("Hello.", 1), "{kind:?} {beginning:?}");
+            assert_eq!(whole.unwrap().text, "Hello.", "{kind:?}");
+        }
+        let (pieces, _, whole) = told(&says(kind, "<html>Sign in".to_owned()).await).await;
+        assert_eq!((pieces.len(), whole.unwrap_err()), (0, ErrorKind::Protocol), "{kind:?}");
+    }
+    // What is only text is what somebody said, though it may look a little like an event.
+    let (_, _, whole) = told(&says(Some("text/plain"), "data: it is the new oil.\n".to_owned()).await).await;
+    assert_eq!(whole.unwrap().text, "data: it is the new oil.");
+    let (_, _, whole) = told(&says(Some("text/plain"), String::new()).await).await;
+    assert_eq!(whole.unwrap(), Transcript::default());
+}
+
+#[tokio::test]
+async fn events_that_nobody_asked_for_are_no_transcript() {
+    let body = events(&[json!({ "type": "transcript.text.done", "text": "Hello." })]);
+    for kind in KINDS {
+        for body in [body.clone(), body.replace("event: x\n", "")] {
+            let server = says(kind, body).await;
+            let transcriber = transcriber(&server.url());
+            let heard =
+                transcriber.transcribe(Audio::bytes("a.wav", "x"), &TranscribeOptions::default()).await;
+            let error = heard.unwrap_err();
+            assert_eq!(
+                (error.kind(), error.is_retryable()),
+                (ErrorKind::Protocol, false),
+                "{kind:?}: {error}"
+            );
+            assert!(error.to_string().contains("events"), "{kind:?}: {error}");
+            assert_eq!(server.sent().len(), 1, "it is not asked again");
+        }
+    }
+}
+
+#[tokio::test]
 async fn segments_with_speakers_are_told_with_their_text() {
     let segment = |start: u32, text: &str, speaker: &str| json!({ "type": "transcript.text.segment", "id": "s", "start": start, "end": start + 1, "text": text, "speaker": speaker });
     let server = streams(events(&[

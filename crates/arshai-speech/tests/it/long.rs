@@ -14,12 +14,13 @@ use arshai_core::{
 };
 use arshai_speech::{Split, TranscriberConfig};
 use futures_util::StreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
 use crate::{
     fake::{Running, Sent, serve, wav},
     transcriber_with,
+    wire::{self, Wire},
 };
 
 const RATE: u32 = 1_000;
@@ -32,8 +33,12 @@ fn beeps(stretches: usize) -> Vec<u8> {
     wav(RATE, &(0..stretches).flat_map(stretch).collect::<Vec<_>>())
 }
 
-/// Hears the beeps, and when they are.
 fn hear(sent: &Sent) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(heard(sent))
+}
+
+/// The beeps, and when they are.
+fn heard(sent: &Sent) -> Value {
     let file = &sent.recording().body;
     assert_eq!(
         u32::from_le_bytes(file[40..44].try_into().unwrap()) as usize,
@@ -58,8 +63,7 @@ fn hear(sent: &Sent) -> ResponseTemplate {
         last["end"] = 1_000.into();
     }
     let text: Vec<&str> = segments.iter().map(|segment| segment["text"].as_str().unwrap()).collect();
-    ResponseTemplate::new(200)
-        .set_body_json(json!({ "text": text.join(" "), "segments": segments, "language": "en" }))
+    json!({ "text": text.join(" "), "segments": segments, "language": "en" })
 }
 
 async fn server() -> Running {
@@ -184,6 +188,74 @@ async fn a_long_recording_streams_part_by_part_in_order() {
     assert_eq!((text, done.text), (expected(), expected()));
     assert!(pieces >= 5 && segments == done.segments);
     drop(stream);
+    transcriber.close().await.unwrap();
+}
+
+/// Whoever reads captions takes as long as they last. The next parts are heard to their end meanwhile: else their time
+/// would run out while nobody asks for them, and they would be sent again.
+#[tokio::test]
+async fn parts_are_heard_while_those_before_them_are_read() {
+    const LONG: usize = 8_000_000;
+    let server = serve(|_, sent| {
+        let mut said = heard(sent);
+        // The first is read before the next ones begin to arrive.
+        let is_first = said["text"].as_str().unwrap().starts_with("beep 0");
+        let delay = Duration::from_millis(if is_first { 0 } else { 300 });
+        // More than the connection holds.
+        said["padding"] = if is_first { Value::Null } else { "x".repeat(LONG).into() };
+        ResponseTemplate::new(200).set_body_json(said).set_delay(delay)
+    })
+    .await;
+    let mut config = config();
+    config.timeout = Some(Duration::from_secs(2));
+    let transcriber = transcriber_with(&server.url(), config);
+    let mut stream = transcriber.stream(Audio::bytes("a.wav", beeps(12)), &timed()).await.unwrap();
+    let (mut text, mut is_first) = (String::new(), true);
+    while let Some(event) = stream.next().await {
+        if let TranscriptEvent::Text(piece) = event.unwrap() {
+            text.push_str(&piece);
+        }
+        if std::mem::take(&mut is_first) {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+    }
+    assert_eq!(text, expected());
+    let mut sent: Vec<Vec<u8>> = server.sent().iter().map(|sent| sent.recording().body.clone()).collect();
+    sent.sort();
+    assert!(sent.len() >= 5 && sent.windows(2).all(|pair| pair[0] != pair[1]), "a part was sent twice");
+}
+
+#[tokio::test]
+async fn parts_under_way_end_with_the_stream() {
+    let (now, begun) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, started) = (Arc::clone(&now), Arc::clone(&begun));
+    let server = Wire::start(move |socket| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        match started.fetch_add(1, Ordering::SeqCst) {
+            // Until the other side goes away.
+            0..3 => drop(std::io::copy(socket, &mut std::io::sink())),
+            _ => wire::json(socket, "{}"),
+        }
+        counted.fetch_sub(1, Ordering::SeqCst);
+    });
+    let transcriber = transcriber_with(&server.url(), config());
+    let mut stream = transcriber.stream(Audio::bytes("a.wav", beeps(12)), &timed()).await.unwrap();
+    let is = |count: &Arc<AtomicUsize>, wanted: usize| {
+        let count = Arc::clone(count);
+        async move {
+            while count.load(Ordering::SeqCst) != wanted {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    let patience = Duration::from_secs(10);
+    tokio::select! {
+        event = stream.next() => panic!("{event:?} of parts that nobody heard"),
+        all = tokio::time::timeout(patience, is(&now, 3)) => all.expect("three parts at once"),
+    }
+    drop(stream);
+    tokio::time::timeout(patience, is(&now, 0)).await.expect("a dropped stream is still heard");
+    assert_eq!(begun.load(Ordering::SeqCst), 3, "nothing more was sent");
     transcriber.close().await.unwrap();
 }
 

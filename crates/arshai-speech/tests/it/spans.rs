@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use arshai_core::speech::{Audio, SpeakOptions, Synthesizer as _, TranscribeOptions, Transcriber as _};
-use arshai_openai::Transport;
-use arshai_speech::{OpenAiSynthesizer, OpenAiTranscriber};
+use arshai_openai::{OpenAiConfig, Transport};
+use arshai_speech::{OpenAiSynthesizer, OpenAiTranscriber, SpeechConfig};
 use futures_util::StreamExt as _;
 use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
@@ -36,6 +36,73 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// What is warned of while both models of these settings are made.
+fn warned(config: &SpeechConfig) -> String {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_max_level(tracing::Level::WARN)
+        .with_ansi(false)
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        config.transcriber().unwrap();
+        config.synthesizer().unwrap();
+    });
+    log.text()
+}
+
+#[test]
+fn a_retiring_model_of_openai_is_warned_of_once_by_name_and_day() {
+    // Making a model opens no connection.
+    let openai = SpeechConfig::default();
+    for (model, day) in [
+        ("whisper-1", "2027-02-26"),
+        ("gpt-4o-transcribe", "2027-02-26"),
+        ("gpt-4o-mini-transcribe", "2027-02-26"),
+        ("gpt-4o-transcribe-diarize", "2027-02-26"),
+        ("tts-1", "2027-01-06"),
+        ("tts-1-hd", "2027-01-06"),
+        ("gpt-4o-mini-tts", "2027-01-06"),
+    ] {
+        let speaks = model.contains("tts");
+        let (hearing, speaking) = if speaks { ("stays", model) } else { (model, "stays") };
+        let config = openai.clone().with_transcription_model(hearing).with_synthesis_model(speaking);
+        let text = warned(&config);
+        assert_eq!(text.matches(" WARN ").count(), 1, "{model}: {text}");
+        assert!(text.contains("arshai_speech"), "by its name it is shown or hidden: {text}");
+        for told in [format!("model=\"{model}\""), format!("day=\"{day}\"")] {
+            assert!(text.contains(&told), "{told} is not in {text}");
+        }
+    }
+    let both = openai.with_transcription_model("whisper-1").with_synthesis_model("tts-1");
+    assert_eq!(warned(&both).matches(" WARN ").count(), 2, "one for each");
+}
+
+#[test]
+fn no_other_host_and_no_other_model_is_warned_of() {
+    let old = |server: OpenAiConfig| {
+        SpeechConfig::of(server).with_transcription_model("whisper-1").with_synthesis_model("tts-1")
+    };
+    let azure = OpenAiConfig::azure_deployment("https://x.openai.azure.com", "hears", "2024-10-21");
+    for (name, config) in [
+        ("a server of one's own", old(OpenAiConfig::new("http://127.0.0.1:1/v1"))),
+        ("another vendor", old(OpenAiConfig::new("https://api.openai.com.example/v1").with_api_key("k"))),
+        ("Azure", old(azure.with_api_key("k"))),
+        (
+            "models that stay",
+            SpeechConfig::default().with_transcription_model("gpt-transcribe").with_synthesis_model("later"),
+        ),
+    ] {
+        assert_eq!(warned(&config), "", "{name}");
+    }
+}
+
 #[tokio::test]
 async fn spans_hold_content_when_they_are_told_to() {
     let server = serve(|_, sent| match sent.path.as_str() {
@@ -60,7 +127,7 @@ async fn spans_hold_content_when_they_are_told_to() {
         stream.map(Result::unwrap).collect::<Vec<_>>().await;
     };
     work.with_subscriber(subscriber).await;
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     for expected in [r#"gen_ai.input.messages="what was said""#, r#"gen_ai.output.messages="what was heard""#]
     {
         assert!(text.contains(expected), "{expected} is not in {text}");
@@ -87,7 +154,7 @@ async fn spans_name_operation_model_and_failure_and_hold_no_content() {
         transcriber(&server.url()).transcribe(Audio::bytes("a.wav", "x"), &options).await.unwrap_err();
     };
     work.with_subscriber(subscriber).await;
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     for expected in [
         r#"otel.name="speak test-model""#,
         r#"gen_ai.operation.name="speak""#,

@@ -1,18 +1,26 @@
 //! Texts longer than the server takes.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use arshai_core::{
     ErrorKind,
     speech::{AudioFormat, SpeakOptions, Synthesizer as _, SynthesizerExt as _},
 };
 use arshai_speech::SynthesizerConfig;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use wiremock::ResponseTemplate;
 
 use crate::{
     fake::{Running, Sent, serve, sound, wav},
     synthesizer_with,
+    wire::{self, Wire},
 };
 
 const TEXT: &str = "One is one. Two is two. Three is three. Four is four. Five is five.";
@@ -133,11 +141,7 @@ async fn half_a_sample_at_the_end_of_a_part_is_no_noise_in_the_next() {
 }
 
 #[tokio::test]
-async fn no_more_parts_are_under_way_than_allowed() {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    };
+async fn parts_are_spoken_when_they_are_wanted() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let server = serve(move |_, sent| {
@@ -150,6 +154,125 @@ async fn no_more_parts_are_under_way_than_allowed() {
     let mut stream = synthesizer.stream(TEXT, &options).await.unwrap();
     for taken in 1..=3 {
         stream.audio.next().await.unwrap().unwrap();
-        assert_eq!(asked.load(SeqCst), taken, "parts are spoken when they are wanted");
+        assert_eq!(asked.load(SeqCst), taken);
     }
+}
+
+/// The part of the text that a request of the wire asks for, as PCM.
+fn part(body: &[u8]) -> (String, Vec<u8>) {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let text = body["input"].as_str().unwrap().to_owned();
+    let pcm = samples(&text).iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    (text, pcm)
+}
+
+fn pcm(parts: &[&str]) -> Vec<u8> {
+    parts.iter().flat_map(|part| samples(part)).flat_map(i16::to_le_bytes).collect()
+}
+
+const SENTENCES: [&str; 5] =
+    ["One is one.", "Two is two.", "Three is three.", "Four is four.", "Five is five."];
+
+#[tokio::test]
+async fn as_many_parts_are_under_way_as_allowed_and_joined_in_order() {
+    for allowed in [1, 3] {
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counted, highest) = (Arc::clone(&now), Arc::clone(&most));
+        let server = Wire::told(move |socket, body| {
+            highest.fetch_max(counted.fetch_add(1, SeqCst) + 1, SeqCst);
+            let (text, pcm) = part(body);
+            // Nobody is answered before as many as are allowed have been there at once; then the first is answered
+            // last of them, so that an order that is not kept shows.
+            let patience = Instant::now() + Duration::from_secs(10);
+            while highest.load(SeqCst) < allowed && Instant::now() < patience {
+                thread::sleep(Duration::from_millis(2));
+            }
+            thread::sleep(Duration::from_millis(if text.starts_with("One") { 80 } else { 20 }));
+            counted.fetch_sub(1, SeqCst);
+            wire::whole(socket, "audio/pcm", &pcm);
+        });
+        let config = config().with_max_chars(16).with_concurrency(allowed);
+        let synthesizer = synthesizer_with(&server.url(), config);
+        let options = SpeakOptions::default().with_format(AudioFormat::Pcm);
+        let spoken = synthesizer.synthesize(TEXT, &options).await.unwrap();
+        assert_eq!(spoken.audio, pcm(&SENTENCES), "{allowed} at once");
+        assert_eq!(most.load(SeqCst), allowed);
+        most.store(0, SeqCst);
+        let stream = synthesizer.stream(TEXT, &options).await.unwrap();
+        let blocks: Vec<_> = stream.audio.try_collect().await.unwrap();
+        assert_eq!(blocks.concat(), pcm(&SENTENCES), "a stream of {allowed} at once");
+        assert_eq!(most.load(SeqCst), allowed, "in a stream");
+    }
+}
+
+/// Whoever plays what is spoken takes as long as it lasts. The next parts are heard to their end meanwhile: else their
+/// time would run out while nobody reads them, and they would be asked for again.
+#[tokio::test]
+async fn parts_arrive_while_those_before_them_are_played() {
+    const LONG: usize = 4_000_000;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = Wire::told(move |socket, body| {
+        count.fetch_add(1, SeqCst);
+        let (text, first) = part(body);
+        // The first is played before the next ones begin to arrive.
+        if !text.starts_with("One") {
+            thread::sleep(Duration::from_millis(300));
+        }
+        // More than the connection holds.
+        wire::whole(socket, "audio/pcm", &first[..2].repeat(LONG / 2));
+    });
+    let mut config = config().with_max_chars(16).with_concurrency(3);
+    config.timeout = Some(Duration::from_secs(2));
+    let synthesizer = synthesizer_with(&server.url(), config);
+    let options = SpeakOptions::default().with_format(AudioFormat::Pcm);
+    let mut stream = synthesizer.stream(TEXT, &options).await.unwrap();
+    let mut heard = Vec::new();
+    while let Some(block) = stream.audio.next().await {
+        let block = block.unwrap();
+        let is_first = heard.is_empty();
+        heard.extend(block.chunks(LONG).map(|part| part[0]));
+        if is_first {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+    }
+    assert_eq!(heard, SENTENCES.map(|sentence| sentence.as_bytes()[0]));
+    assert_eq!(asked.load(SeqCst), SENTENCES.len(), "no part is asked for twice");
+}
+
+#[tokio::test]
+async fn parts_under_way_end_with_the_stream() {
+    let (now, begun) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, started) = (Arc::clone(&now), Arc::clone(&begun));
+    let server = Wire::told(move |socket, body| {
+        started.fetch_add(1, SeqCst);
+        counted.fetch_add(1, SeqCst);
+        if part(body).0.starts_with("One") {
+            wire::whole(socket, "audio/pcm", b"ab");
+        } else {
+            // Until the other side goes away.
+            let _ = std::io::copy(socket, &mut std::io::sink());
+        }
+        counted.fetch_sub(1, SeqCst);
+    });
+    let synthesizer = synthesizer_with(&server.url(), config().with_max_chars(16).with_concurrency(3));
+    let options = SpeakOptions::default().with_format(AudioFormat::Pcm);
+    let until = |what: &'static str, is: Box<dyn Fn() -> bool>| async move {
+        for _ in 0..1_000 {
+            if is() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{what}");
+    };
+    let mut stream = synthesizer.stream(TEXT, &options).await.unwrap();
+    stream.audio.next().await.unwrap().unwrap();
+    let all = Arc::clone(&begun);
+    until("the next parts were not asked for", Box::new(move || all.load(SeqCst) >= 3)).await;
+    drop(stream);
+    let left = Arc::clone(&now);
+    until("a dropped stream is still spoken", Box::new(move || left.load(SeqCst) == 0)).await;
+    assert_eq!(begun.load(SeqCst), 3, "nothing more was asked for");
+    synthesizer.close().await.unwrap();
 }

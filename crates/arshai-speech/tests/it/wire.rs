@@ -15,6 +15,11 @@ pub(crate) struct Wire {
 impl Wire {
     /// Calls `answer` for each request, when all of it was read; the connection is closed afterwards.
     pub(crate) fn start(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Self {
+        Self::told(move |socket, _| answer(socket))
+    }
+
+    /// The same, with the body of the request.
+    pub(crate) fn told(answer: impl Fn(&mut TcpStream, &[u8]) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let answer = Arc::new(answer);
@@ -22,8 +27,8 @@ impl Wire {
             for socket in listener.incoming() {
                 let (Ok(mut socket), answer) = (socket, Arc::clone(&answer)) else { return };
                 thread::spawn(move || {
-                    if read(&socket).is_some() {
-                        answer(&mut socket);
+                    if let Some(body) = read(&socket) {
+                        answer(&mut socket, &body);
                     }
                 });
             }
@@ -36,9 +41,9 @@ impl Wire {
     }
 }
 
-fn read(socket: &TcpStream) -> Option<()> {
+fn read(socket: &TcpStream) -> Option<Vec<u8>> {
     let mut reader = BufReader::new(socket.try_clone().ok()?);
-    let mut length = 0;
+    let mut length: usize = 0;
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
@@ -50,10 +55,8 @@ fn read(socket: &TcpStream) -> Option<()> {
             length = said.trim().parse().ok()?;
         }
     }
-    std::io::copy(&mut reader.take(length), &mut std::io::sink())
-        .ok()
-        .filter(|read| *read == length)
-        .map(|_| ())
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok().map(|()| body)
 }
 
 /// The head of a reply whose end is the end of the connection.
@@ -64,7 +67,14 @@ pub(crate) fn until_closed(socket: &mut TcpStream, kind: &str) {
 
 /// A whole reply of JSON.
 pub(crate) fn json(socket: &mut TcpStream, body: &str) {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length:";
+    whole(socket, "application/json", body.as_bytes());
+}
+
+/// A whole reply.
+pub(crate) fn whole(socket: &mut TcpStream, kind: &str, body: &[u8]) {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\ncontent-length:");
     // Whoever was dropped does not read it.
-    let _ = socket.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes());
+    let _ = socket
+        .write_all(format!("{head} {}\r\n\r\n", body.len()).as_bytes())
+        .and_then(|()| socket.write_all(body));
 }

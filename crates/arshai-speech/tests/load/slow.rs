@@ -21,75 +21,87 @@ const SLOW: Duration = Duration::from_millis(150);
 const BEAT: Duration = Duration::from_millis(5);
 /// Recordings begin one after the other, as users do: their first steps are work and no waiting.
 const STAGGER: Duration = Duration::from_millis(4);
-/// A heart that beats later than this was held up, however steady it beats by itself.
-const UNNOTICED: Duration = Duration::from_millis(7);
-/// Other programs disturb a round, but not each of them; what blocks a thread does so every time.
-const ROUNDS: usize = 4;
+/// Other programs disturb a round, idle or busy; the middle one of so many tells what the recordings do.
+const ROUNDS: usize = 5;
+const MOST: u32 = 3;
 
-/// How late the latest beat was.
+/// The longest times from one beat to the next, the beat's own among them.
 #[derive(Debug, Clone, Copy)]
-struct Lateness {
+struct Gaps {
     idle: Duration,
     busy: Duration,
 }
 
-impl Lateness {
+impl Gaps {
+    /// Whether the largest gap is at most three times that of the idle run.
     fn is_unnoticed(self) -> bool {
-        self.busy <= self.idle.max(UNNOTICED) * 3
+        self.busy <= self.idle * MOST
     }
 }
 
-impl fmt::Display for Lateness {
+impl fmt::Display for Gaps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { idle, busy } = self;
-        write!(
-            f,
-            "largest gap between beats: {BEAT:?} and {idle:?} idle, {BEAT:?} and {busy:?} beside recordings"
-        )
+        let times = busy.as_secs_f64() / idle.as_secs_f64();
+        write!(f, "largest gap between beats: {idle:?} idle, {busy:?} beside recordings, {times:.1} times")
     }
 }
 
-/// One async thread, on which the heart and the recordings are tasks: whatever blocks it is felt by the heart.
+/// Whether the recordings went unnoticed in most rounds; the median of the rounds, said otherwise. It ends when that is
+/// decided.
+#[expect(clippy::print_stdout, reason = "what was measured is told")]
+async fn most_are_unnoticed(recordings: impl Fn(usize) -> Vec<Audio>) -> bool {
+    let (mut unnoticed, mut noticed) = (0, 0);
+    for round in 0..ROUNDS {
+        let gaps = gaps(recordings(round)).await;
+        println!("{gaps}");
+        if gaps.is_unnoticed() {
+            unnoticed += 1
+        } else {
+            noticed += 1
+        }
+        if unnoticed.max(noticed) > ROUNDS / 2 {
+            break;
+        }
+    }
+    unnoticed > noticed
+}
+
+/// One async thread, on which the heart and the recordings are tasks: whatever blocks it is felt by the heart. In the
+/// median of five rounds the largest gap between two beats is at most three times that of an idle run just before it in
+/// the same process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_hundred_slow_recordings_hold_up_no_async_thread() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
-    let mut rounds = Vec::new();
-    for round in 0..ROUNDS {
+    let recordings = |round: usize| -> Vec<Audio> {
         let pipes = pipes(&folder.path().join(round.to_string()));
-        let audio = pipes.into_iter().chain((0..EACH).map(|_| slow_reader()));
-        rounds.push(lateness(audio.collect()).await);
-        println!("{}", rounds.last().unwrap());
-        if rounds.last().unwrap().is_unnoticed() {
-            return;
-        }
-    }
-    panic!("an async thread was held up in every round: {rounds:?}");
+        pipes.into_iter().chain((0..EACH).map(|_| slow_reader())).collect()
+    };
+    assert!(most_are_unnoticed(recordings).await, "an async thread was held up");
 }
 
 /// The same measure of recordings that do block: it must not pass for unnoticed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn recordings_that_block_an_async_thread_are_noticed() {
     let _alone = ALONE.lock().await;
-    for _ in 0..2 {
-        let blocking = (0..4).map(|_| {
-            let blocks = slow_blocks();
-            Audio::stream("slow.wav", stream::iter(blocks).map(Ok))
-        });
-        let lateness = lateness(blocking.collect()).await;
-        println!("recordings that block: {lateness}");
-        assert!(!lateness.is_unnoticed(), "{lateness}");
-    }
+    let blocking = |_round: usize| -> Vec<Audio> {
+        let one = |_: usize| Audio::stream("slow.wav", stream::iter(slow_blocks()).map(Ok));
+        (0..4).map(one).collect()
+    };
+    assert!(!most_are_unnoticed(blocking).await, "what blocks a thread was not noticed");
 }
 
-async fn lateness(recordings: Vec<Audio>) -> Lateness {
+async fn gaps(recordings: Vec<Audio>) -> Gaps {
     let server = Canned::start();
     let transcriber = transcriber(&server.url(), TranscriberConfig::default());
     // Connections, threads and code pages that are needed once.
     transcriber.transcribe(Audio::bytes("a.wav", "sound"), &TranscribeOptions::default()).await.unwrap();
     let before = server.received();
     let count = recordings.len();
-    let idle = latest_beat(tokio::time::sleep(SLOW * BLOCKS as u32)).await;
+    // As long as the recordings take: the longer a run, the more of others' noise is in it.
+    let as_long = SLOW * BLOCKS as u32 + STAGGER * count as u32;
+    let idle = largest_gap(tokio::time::sleep(as_long)).await;
     let work = async {
         let mut tasks = tokio::task::JoinSet::new();
         for audio in recordings {
@@ -101,22 +113,22 @@ async fn lateness(recordings: Vec<Audio>) -> Lateness {
             assert_eq!(heard.unwrap().unwrap().text, "Heard");
         }
     };
-    let busy = latest_beat(work).await;
+    let busy = largest_gap(work).await;
     let sent = server.received() - before;
     assert!(sent > (count * BLOCKS * BLOCK) as u64, "{sent} bytes");
-    Lateness { idle, busy }
+    Gaps { idle, busy }
 }
 
-/// How much longer than a beat the longest pause between two beats is while `work` is done.
-async fn latest_beat(work: impl Future<Output = ()>) -> Duration {
+/// The longest time from one beat to the next while `work` is done.
+async fn largest_gap(work: impl Future<Output = ()>) -> Duration {
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let heart = tokio::spawn(async move {
         let (mut last, mut largest) = (Instant::now(), Duration::ZERO);
         loop {
             tokio::select! {
-                _ = &mut stopped => return largest,
+                _ = &mut stopped => return largest.max(last.elapsed()),
                 () = tokio::time::sleep(BEAT) => {
-                    largest = largest.max(last.elapsed().saturating_sub(BEAT));
+                    largest = largest.max(last.elapsed());
                     last = Instant::now();
                 }
             }
