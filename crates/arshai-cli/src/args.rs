@@ -147,7 +147,8 @@ pub(crate) struct Export {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Leave out the other [default: both; of documents every collection, or the one --collection names]
+    /// Leave out the other [default: both; of documents every collection, or the one that --collection or
+    /// ARSHAI_COLLECTION names]
     #[arg(long)]
     pub(crate) only: Option<Part>,
 }

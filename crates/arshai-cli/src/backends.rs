@@ -25,7 +25,6 @@ use crate::{
 /// The backends of one run, opened when first needed.
 pub(crate) struct Backends {
     pub(crate) config: Config,
-    names_collection: bool,
     printer: Printer,
     opened: Mutex<Opened>,
 }
@@ -66,13 +65,18 @@ impl Backends {
         if let Some(name) = &global.collection {
             config = config.with_collection(name);
         }
-        let names_collection = global.collection.is_some();
-        Ok(Self { config, names_collection, printer, opened: Mutex::default() })
+        Ok(Self { config, printer, opened: Mutex::default() })
     }
 
-    /// Whether a flag names the collection.
+    /// Whether a flag or the environment names the collection.
     pub(crate) fn names_collection(&self) -> bool {
-        self.names_collection
+        self.config.origin("ARSHAI_COLLECTION") != Origin::Default
+    }
+
+    /// Whether collections may be made by others, with columns of their own.
+    pub(crate) fn store_has_schema(&self) -> bool {
+        let address = self.config.store_address().and_then(|address| Address::new(&address));
+        address.is_ok_and(|address| address.name() != "sqlite")
     }
 
     /// The knowledge base of the chosen collection, with the embedder when the command needs it.
@@ -261,7 +265,7 @@ mod tests {
             [(config.clone(), "in_flight: 4"), (config.with_settings(off), "in_flight: 1")]
         {
             let printer = Printer { json: false, verbose: false };
-            let backends = Backends { config, names_collection: false, printer, opened: Mutex::default() };
+            let backends = Backends { config, printer, opened: Mutex::default() };
             let base = backends.knowledge(Need::Write).await.unwrap().base;
             assert!(format!("{base:?}").contains(in_flight), "{base:?}");
             backends.close().await.unwrap();

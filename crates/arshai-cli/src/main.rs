@@ -9,7 +9,7 @@ mod local;
 mod output;
 mod progress;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use arshai::Config;
 use clap::Parser as _;
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Err(error) => return usage_error(&error),
     };
     let printer = Printer { json: cli.global.json, verbose: cli.global.verbose > 0 };
-    if let Err(failure) = log_to_stderr(cli.global.verbose) {
+    if let Err(failure) = log_to_stderr(cli.global.verbose, printer) {
         printer.failure(&failure);
         return ExitCode::from(failure.exit_status());
     }
@@ -83,7 +83,7 @@ fn usage_error(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-fn log_to_stderr(verbose: u8) -> Outcome {
+fn log_to_stderr(verbose: u8, printer: Printer) -> Outcome {
     let default = match verbose {
         // A model that its vendor retires soon is worth a line to everybody.
         0 => "error,arshai_speech=warn",
@@ -98,6 +98,25 @@ fn log_to_stderr(verbose: u8) -> Outcome {
                 variable.refused(chosen.as_deref().unwrap_or_default(), "such as debug or warn,arshai=debug");
             backends::wrong_setting_or(refused.with_source(error))
         })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).without_time();
+    if printer.json {
+        log.with_ansi(false).with_writer(move || Notes(printer)).init();
+    } else {
+        log.with_writer(io::stderr).init();
+    }
     Ok(())
+}
+
+/// What is logged, for programs: they read standard error line by line as JSON. Each event is written at once.
+struct Notes(Printer);
+
+impl io::Write for Notes {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0.remark(String::from_utf8_lossy(event).trim());
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

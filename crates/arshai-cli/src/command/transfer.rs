@@ -4,12 +4,16 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, Read as _, Write},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arshai_core::{
     Error, ErrorKind, Result,
     memory::KeyPrefix,
-    transfer::{ImportReport, Source, Target, export as lines_of, import as take_in},
+    transfer::{ImportReport, LeftOut, Source, Target, export as lines_of, import as take_in},
 };
 use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
@@ -33,17 +37,39 @@ pub(crate) async fn export(args: &args::Export, backends: &Backends, printer: Pr
             true => vec![backends.config.collection().to_owned()],
             false => store.collections().await?,
         };
+        if !names.is_empty() && backends.store_has_schema() {
+            printer.remark(
+                "of each collection the key, the text, the metadata and the dense vector are exported; \
+                 further columns, if it has any, are not",
+            );
+        }
         source = source.with_collections(store, names);
     }
     if args.only != Some(args::Part::Documents) {
-        source = source.with_memories(backends.memory().await?, [KeyPrefix::default()]);
+        source = source.with_memories(backends.memory().await?, KeyPrefix::every());
     }
-    let lines = lines_of(source);
-    let Some(path) = &args.output else { return write_lines(lines, io::stdout()).await.map(drop) };
-    let count = write_file(lines, path).await?;
-    printer.result(&json!({ "file": path.display().to_string(), "lines": count }), || {
-        format!("{count} lines in {}", path.display())
-    })
+    let unreadable = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&unreadable);
+    let lines = lines_of(source.telling_what_is_left_out(move |what| {
+        if matches!(what, LeftOut::Memory { .. }) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        printer.remark(&format!("left out: {what}"));
+    }));
+    match &args.output {
+        None => drop(write_lines(lines, io::stdout()).await?),
+        Some(path) => {
+            let (count, path) = write_file(lines, path, || unreadable.load(Ordering::Relaxed) == 0).await?;
+            let (file, unreadable) = (path.display().to_string(), unreadable.load(Ordering::Relaxed));
+            printer.result(&json!({ "file": file, "lines": count, "unreadable": unreadable }), || {
+                match unreadable {
+                    0 => format!("{count} lines in {file}"),
+                    _ => format!("{count} lines in {file}, without {unreadable} conversations"),
+                }
+            })?;
+        }
+    }
+    if unreadable.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(Failure::Reported) }
 }
 
 pub(crate) async fn import(args: &args::Import, backends: &Backends, printer: Printer) -> Outcome {
@@ -109,8 +135,13 @@ fn summary(report: &ImportReport) -> String {
     )
 }
 
-/// Writes beside the file and renames, so that a part is never taken for the whole.
-async fn write_file(lines: impl Stream<Item = Result<String>>, path: &Path) -> Outcome<u64> {
+/// Writes beside the file and renames, so that a part is never taken for the whole. An earlier file is replaced by what
+/// `is_everything` alone: what lacks something stays beside it. Gives the lines and where they are.
+async fn write_file(
+    lines: impl Stream<Item = Result<String>>,
+    path: &Path,
+    is_everything: impl Fn() -> bool,
+) -> Outcome<(u64, PathBuf)> {
     let name = path.file_name().ok_or_else(|| as_usage("--output")(Error::invalid("it names no file")))?;
     let mut beside = name.to_owned();
     beside.push(".part");
@@ -119,28 +150,31 @@ async fn write_file(lines: impl Stream<Item = Result<String>>, path: &Path) -> O
     let mut part = Part::of(beside);
     let (count, file) = write_lines(lines, file).await?;
     let file = file.into_inner().map_err(|error| unwritable(error.into_error(), &part.path))?;
-    file.sync_all()
-        .and_then(|()| std::fs::rename(&part.path, path))
-        .map_err(|error| unwritable(error, path))?;
-    part.moved = true;
-    Ok(count)
+    file.sync_all().map_err(|error| unwritable(error, &part.path))?;
+    if path.exists() && !is_everything() {
+        part.kept = true;
+        return Ok((count, part.path.clone()));
+    }
+    std::fs::rename(&part.path, path).map_err(|error| unwritable(error, path))?;
+    part.kept = true;
+    Ok((count, path.to_owned()))
 }
 
-/// A file that is removed unless it was moved to its place: when writing fails, and when the program is interrupted.
+/// A file that is removed unless it is to be kept: when writing fails, and when the program is interrupted.
 struct Part {
     path: PathBuf,
-    moved: bool,
+    kept: bool,
 }
 
 impl Part {
     fn of(path: PathBuf) -> Self {
-        Self { path, moved: false }
+        Self { path, kept: false }
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if !self.moved {
+        if !self.kept {
             // What is left of it says nothing; the failure is what is told.
             let _ignored = std::fs::remove_file(&self.path);
         }
@@ -204,12 +238,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lines = stream::iter([Ok("{}".to_owned())]).chain(stream::pending());
         let target = folder.path().join("all.ndjson");
-        let mut export = Box::pin(write_file(lines, &target));
+        let mut export = Box::pin(write_file(lines, &target, || true));
         assert!((&mut export).now_or_never().is_none());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "it has begun");
         drop(export);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-        let whole = write_file(stream::iter([Ok("{}".to_owned())]), &target).now_or_never().unwrap();
-        assert_eq!((whole.unwrap(), std::fs::read_to_string(&target).unwrap().as_str()), (1, "{}\n"));
+        let line = || stream::iter([Ok("{}".to_owned())]);
+        let whole = write_file(line(), &target, || true).now_or_never().unwrap().unwrap();
+        assert_eq!((whole, std::fs::read_to_string(&target).unwrap().as_str()), ((1, target), "{}\n"));
     }
 }

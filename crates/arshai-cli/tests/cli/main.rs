@@ -15,3 +15,6 @@ mod embedder;
 mod model;
 mod program;
 mod settings;
+#[cfg(feature = "speech")]
+mod speech;
+mod transfer;

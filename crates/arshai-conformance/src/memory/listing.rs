@@ -91,6 +91,20 @@ impl Context {
             let found = self.listed(&prefix, 10).await?;
             equal(format!("keys under {:?}", prefix.stored()), &found, &BTreeSet::from([key.clone()]))?;
         }
+        let [bare_ones, in_tenants] = KeyPrefix::every();
+        let all = (self.listed(&bare_ones, 500).await?, self.listed(&in_tenants, 500).await?);
+        for (key, expected) in [
+            (&bare, (true, false)),
+            (&typed, (true, false)),
+            (&tenant, (false, true)),
+            (&similar, (false, true)),
+        ] {
+            equal(
+                format!("that {:?} is in the sets of every memory", key.stored()),
+                &(all.0.contains(key), all.1.contains(key)),
+                &expected,
+            )?;
+        }
         for key in [bare, typed, tenant, similar] {
             self.store.delete(&key).await?;
         }

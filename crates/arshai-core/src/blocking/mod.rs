@@ -66,7 +66,8 @@ impl<T: ?Sized> Blocking<T> {
     ///
     /// # Errors
     ///
-    /// The operation's, and [`BlockingInAsync`](crate::ErrorKind::BlockingInAsync) in async code.
+    /// The operation's, and what [`Runtime::block_on`] can fail with: [`BlockingInAsync`](crate::ErrorKind::BlockingInAsync)
+    /// in async code, [`Closed`](crate::ErrorKind::Closed) when a runtime that was given has been shut down.
     pub fn wait<O>(&self, future: impl Future<Output = Result<O>>) -> Result<O> {
         self.runtime.block_on(future)?
     }

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, mpsc},
     task::Poll,
     thread,
@@ -12,7 +13,7 @@ use futures_util::task::noop_waker_ref;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::oneshot,
-    task::coop,
+    task::{JoinHandle, coop},
 };
 
 use crate::{Deadline, Effect, Error, ErrorKind, Result};
@@ -27,15 +28,32 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Runtime {
     handle: Handle,
-    /// `None` when the runtime is somebody else's.
-    thread: Option<Arc<Thread>>,
+    owner: Owner,
     patience: Duration,
+}
+
+#[derive(Debug, Clone)]
+enum Owner {
+    /// The runtime runs on a thread of its own as long as this is there.
+    Us { _thread: Arc<Thread> },
+    /// It is somebody else's, who may shut it down at any time.
+    Other(Arc<Watch>),
 }
 
 #[derive(Debug)]
 struct Thread {
     /// Dropping it ends the thread.
     _stop: oneshot::Sender<()>,
+}
+
+/// A task that waits for ever: only the end of its runtime ends it.
+#[derive(Debug)]
+struct Watch(JoinHandle<()>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Runtime {
@@ -57,13 +75,16 @@ impl Runtime {
                 runtime.shutdown_background();
             })
             .map_err(refused)?;
-        Ok(Self { handle, thread: Some(Arc::new(Thread { _stop: stop })), patience: PATIENCE })
+        let owner = Owner::Us { _thread: Arc::new(Thread { _stop: stop }) };
+        Ok(Self { handle, owner, patience: PATIENCE })
     }
 
     /// Uses a runtime that the program runs anyway. One of tokio's current-thread runtimes must be running on another
-    /// thread while calls are made: a call fails when it does not, after 5 s or at its [`Deadline`].
+    /// thread while calls are made: a call fails when it does not, after 5 s or at its [`Deadline`]. When the runtime has
+    /// been shut down, every call fails.
     pub fn from_handle(handle: Handle) -> Self {
-        Self { handle, thread: None, patience: PATIENCE }
+        let watch = Watch(handle.spawn(std::future::pending()));
+        Self { handle, owner: Owner::Other(Arc::new(watch)), patience: PATIENCE }
     }
 
     /// Waits for `future` on this thread.
@@ -72,7 +93,8 @@ impl Runtime {
     ///
     /// [`ErrorKind::BlockingInAsync`] when this thread is running async code; [`ErrorKind::Unavailable`] when nobody
     /// runs the runtime that was given as a handle, and [`ErrorKind::Timeout`] when the [`Deadline`] passed before that
-    /// was sure.
+    /// was sure; [`ErrorKind::Closed`] when that runtime has been shut down, or is during the call: what the call had
+    /// done until then, nobody knows.
     ///
     /// # Panics
     ///
@@ -84,13 +106,26 @@ impl Runtime {
                 "a blocking call was made from async code; use the async method, or call from spawn_blocking",
             ));
         }
+        if self.is_shut_down() {
+            return Err(shut_down());
+        }
         self.check_running()?;
-        Ok(self.handle.block_on(future))
+        // tokio's timers panic when their runtime ends under them.
+        match catch_unwind(AssertUnwindSafe(|| self.handle.block_on(future))) {
+            Ok(output) => Ok(output),
+            Err(_ended) if self.is_shut_down() => Err(shut_down().with_effect(Effect::Unknown)),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    fn is_shut_down(&self) -> bool {
+        matches!(&self.owner, Owner::Other(watch) if watch.0.is_finished())
     }
 
     /// Timers and sockets of a current-thread runtime stand still while nobody runs it, and so would the caller.
     fn check_running(&self) -> Result<()> {
-        if self.thread.is_some() || self.handle.runtime_flavor() != RuntimeFlavor::CurrentThread {
+        let is_own = matches!(self.owner, Owner::Us { .. });
+        if is_own || self.handle.runtime_flavor() != RuntimeFlavor::CurrentThread {
             return Ok(());
         }
         let left = Deadline::current().map(Deadline::remaining).filter(|left| *left < self.patience);
@@ -108,6 +143,13 @@ impl Runtime {
             )
         })
     }
+}
+
+fn shut_down() -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        "the runtime of the given handle has been shut down: keep it while calls are made, or use Runtime::new",
+    )
 }
 
 /// Whether this thread is polling a task, where blocking would stall the runtime.
@@ -167,6 +209,44 @@ mod tests {
         let runtime = Runtime::from_handle(own.handle().clone());
         let sleep = async { tokio::time::sleep(Duration::from_millis(1)).await };
         runtime.block_on(sleep).unwrap();
+    }
+
+    #[test]
+    fn a_given_runtime_that_was_shut_down_is_an_error_and_no_panic() {
+        let sleep = || async { tokio::time::sleep(Duration::from_millis(1)).await };
+        let own = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let handle = own.handle().clone();
+        let runtime = Runtime::from_handle(handle.clone());
+        drop(own);
+        let call = || runtime.block_on(sleep());
+        let error = Deadline::after(Duration::from_secs(5)).scope_blocking(call).unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Closed, false));
+        // A handle of one that is gone already, and one whose runtime has one thread.
+        assert_eq!(Runtime::from_handle(handle).block_on(sleep()).unwrap_err().kind(), ErrorKind::Closed);
+        let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = Runtime::from_handle(own.handle().clone());
+        drop(own);
+        assert_eq!(runtime.block_on(sleep()).unwrap_err().kind(), ErrorKind::Closed);
+    }
+
+    #[test]
+    fn a_given_runtime_that_is_shut_down_during_a_call_is_an_error_and_a_panic_of_the_call_s_own_goes_on() {
+        let own = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = Runtime::from_handle(own.handle().clone());
+        let panicking = runtime.clone();
+        let panicked = thread::spawn(move || panicking.block_on(async { panic!("its own") })).join();
+        assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"its own"));
+        let (begun, waits) = mpsc::channel();
+        let call = thread::spawn(move || {
+            runtime.block_on(async {
+                begun.send(()).unwrap();
+                tokio::time::sleep(Duration::from_secs(600)).await;
+            })
+        });
+        waits.recv().unwrap();
+        drop(own);
+        let error = call.join().unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Closed, Effect::Unknown));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::Result;
 
 /// A stream as an iterator that waits for each item. Dropping it drops the stream.
 ///
-/// From async code an item is an error of kind [`BlockingInAsync`](crate::ErrorKind::BlockingInAsync), the last one.
+/// From async code an item is an error of kind [`BlockingInAsync`](crate::ErrorKind::BlockingInAsync), and once a runtime
+/// that was given has been shut down one of kind [`Closed`](crate::ErrorKind::Closed); either is the last one.
 pub struct BlockingStream<T> {
     stream: Option<Pin<Box<dyn Stream<Item = Result<T>> + Send>>>,
     runtime: Runtime,

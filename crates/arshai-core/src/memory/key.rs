@@ -129,23 +129,54 @@ impl MemoryKey {
     }
 }
 
-/// A set of memories: all of one type in one tenant whose conversation begins with a text.
+/// A set of memories: all of one type in one tenant whose conversation begins with a text, or, from
+/// [`KeyPrefix::every`], of all types and tenants.
 ///
 /// [`KeyPrefix::default`] is every bare (un-tenanted) working memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPrefix {
-    scope: Option<(String, String)>,
-    memory_type: String,
+    scope: Scope,
+    /// `None` for every type.
+    memory_type: Option<String>,
     conversation: String,
+}
+
+/// Where the keys of a set are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Scope {
+    Bare,
+    Tenant(String, String),
+    EveryTenant,
 }
 
 impl Default for KeyPrefix {
     fn default() -> Self {
-        Self { scope: None, memory_type: WORKING_MEMORY.to_owned(), conversation: String::new() }
+        Self { scope: Scope::Bare, memory_type: Some(WORKING_MEMORY.to_owned()), conversation: String::new() }
     }
 }
 
 impl KeyPrefix {
+    /// Every memory there is, of every type, in no tenant and in all of them: two sets, for [`MemoryStore::list`] one
+    /// after the other. What others keep under names that are no [`MemoryKey`]'s is in neither.
+    ///
+    /// Removing them also removes what others keep under names that begin with `memory:` or `arshai:`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use arshai_core::memory::{KeyPrefix, MemoryKey};
+    ///
+    /// let key = MemoryKey::new("c")?.of_type("NOTES")?.in_tenant("shop", "a")?.stored();
+    /// assert_eq!(KeyPrefix::every().iter().filter(|set| key.starts_with(&set.stored())).count(), 1);
+    /// # Ok::<(), arshai_core::Error>(())
+    /// ```
+    ///
+    /// [`MemoryStore::list`]: super::MemoryStore::list
+    pub fn every() -> [Self; 2] {
+        let of = |scope| Self { scope, memory_type: None, conversation: String::new() };
+        [of(Scope::Bare), of(Scope::EveryTenant)]
+    }
+
     /// Bare working memories whose conversation id begins with `conversation`.
     pub fn conversations(conversation: impl Into<String>) -> Self {
         Self { conversation: conversation.into(), ..Self::default() }
@@ -154,29 +185,40 @@ impl KeyPrefix {
     /// The same set inside a namespace and tenant.
     #[must_use]
     pub fn in_tenant(mut self, namespace: impl Into<String>, tenant: impl Into<String>) -> Self {
-        self.scope = Some((namespace.into(), tenant.into()));
+        self.scope = Scope::Tenant(namespace.into(), tenant.into());
         self
     }
 
-    /// The same set of another memory type.
+    /// The same set of another memory type. Of all tenants at once ([`KeyPrefix::every`]) there is no such set, and this
+    /// is an empty one until [`KeyPrefix::in_tenant`] names the tenant too.
     #[must_use]
     pub fn of_type(mut self, memory_type: impl Into<String>) -> Self {
-        self.memory_type = memory_type.into();
+        self.memory_type = Some(memory_type.into());
+        if self.scope == Scope::EveryTenant {
+            // No key has both of them empty.
+            self.scope = Scope::Tenant(String::new(), String::new());
+        }
         self
     }
 
     /// The text every stored name of the set begins with. Backends escape it for their own pattern syntax.
     pub fn stored(&self) -> String {
         let encoded = |part: &str| utf8_percent_encode(part, PART).to_string();
-        match &self.scope {
-            None => format!("memory:{}:{}", self.memory_type, self.conversation),
-            Some((namespace, tenant)) => format!(
-                "arshai:{}:{}:memory:{}:{}",
-                encoded(namespace),
-                encoded(tenant),
-                encoded(&self.memory_type),
-                encoded(&self.conversation),
-            ),
+        let conversation = &self.conversation;
+        match (&self.scope, &self.memory_type) {
+            (Scope::Bare, Some(memory_type)) => format!("memory:{memory_type}:{conversation}"),
+            (Scope::Bare, None) => "memory:".to_owned(),
+            (Scope::Tenant(namespace, tenant), memory_type) => {
+                let within = format!("arshai:{}:{}:memory:", encoded(namespace), encoded(tenant));
+                match memory_type {
+                    Some(memory_type) => {
+                        format!("{within}{}:{}", encoded(memory_type), encoded(conversation))
+                    }
+                    None => within,
+                }
+            }
+            // The tenant stands before the type, so this is all that their names have in common.
+            (Scope::EveryTenant, _) => "arshai:".to_owned(),
         }
     }
 }
@@ -198,6 +240,30 @@ mod tests {
         let other = MemoryKey::new("memory:x").unwrap().in_tenant("n", "t").unwrap();
         assert_ne!(one.stored(), other.stored());
         assert_eq!(MemoryKey::parse(&one.stored()), Some(one));
+    }
+
+    #[test]
+    fn every_memory_is_in_one_of_the_two_sets_and_a_set_that_is_narrowed_is_no_longer_every_one() {
+        let key = || MemoryKey::new("c").unwrap();
+        for key in [
+            key(),
+            key().of_type("NOTES").unwrap(),
+            key().in_tenant("n", "").unwrap(),
+            key().of_type("NOTES").unwrap().in_tenant("n", "t").unwrap(),
+        ] {
+            let holding =
+                KeyPrefix::every().iter().filter(|set| key.stored().starts_with(&set.stored())).count();
+            assert_eq!(holding, 1, "{key:?}");
+        }
+        let [bare, tenants] = KeyPrefix::every();
+        assert_eq!(bare.of_type(WORKING_MEMORY), KeyPrefix::default());
+        assert_eq!(tenants.clone().in_tenant("n", "t").stored(), "arshai:n:t:memory:");
+        let notes = KeyPrefix::default().in_tenant("n", "t").of_type("NOTES");
+        let of_no_tenant = tenants.clone().of_type("NOTES");
+        assert_eq!(of_no_tenant.stored(), "arshai:::memory:NOTES:", "no key begins so");
+        assert!(key().in_tenant("", "").is_err());
+        assert_eq!(of_no_tenant.in_tenant("n", "t"), notes);
+        assert_eq!(tenants.in_tenant("n", "t").of_type("NOTES"), notes);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Out.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt, mem,
+    sync::Arc,
+};
 
 use futures_core::Stream;
 use futures_util::stream;
@@ -22,6 +26,46 @@ pub struct Source {
     collections: VecDeque<String>,
     memory: Option<Arc<dyn MemoryStore>>,
     prefixes: VecDeque<KeyPrefix>,
+    left_out: Option<Listener>,
+}
+
+/// Something that is not in an export.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LeftOut {
+    /// A memory whose stored value cannot be read, or not by this user.
+    Memory {
+        /// Its stored name.
+        key: String,
+        /// Why.
+        error: Error,
+    },
+    /// A part of each record of a collection.
+    OfCollection {
+        /// The collection.
+        name: String,
+        /// What, for people to read.
+        what: String,
+    },
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory { key, error } => write!(f, "{}: {error}", key.escape_debug()),
+            Self::OfCollection { name, what } => write!(f, "{}: {what}", name.escape_debug()),
+        }
+    }
+}
+
+/// Who is told what is left out.
+#[derive(Clone)]
+struct Listener(Arc<dyn Fn(LeftOut) + Send + Sync>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 impl Source {
@@ -37,7 +81,7 @@ impl Source {
         self
     }
 
-    /// The same with the memories of these sets.
+    /// The same with the memories of these sets, such as [`KeyPrefix::every`]. One that is in several is exported once.
     #[must_use]
     pub fn with_memories(
         mut self,
@@ -48,12 +92,35 @@ impl Source {
         self.prefixes = prefixes.into_iter().collect();
         self
     }
+
+    /// The same telling `told` what is left out, and going on behind a memory that cannot be read. Default: the export
+    /// ends there with the error, and nobody is told of the rest.
+    #[must_use]
+    pub fn telling_what_is_left_out(mut self, told: impl Fn(LeftOut) + Send + Sync + 'static) -> Self {
+        self.left_out = Some(Listener(Arc::new(told)));
+        self
+    }
+
+    fn tell(&self, what: LeftOut) {
+        if let Some(Listener(told)) = &self.left_out {
+            told(what);
+        }
+    }
 }
 
 /// The lines of an export, without line ends. They are whole only when the stream ended without an error, and then the
 /// last one says how many there are. What is written meanwhile may or may not be among them.
+///
+/// Of a record its key, text, metadata and dense vector are exported, and of what else a collection of others holds
+/// nothing; [`Source::telling_what_is_left_out`] hears what is known of that.
 pub fn export(source: Source) -> impl Stream<Item = Result<String>> + Send + 'static {
-    let walk = Walk { source, totals: Totals::default(), step: Step::Begin, ready: VecDeque::new() };
+    let walk = Walk {
+        source,
+        totals: Totals::default(),
+        step: Step::Begin,
+        ready: VecDeque::new(),
+        seen: HashSet::new(),
+    };
     stream::try_unfold(walk, |mut walk| async move {
         while walk.ready.is_empty() {
             if matches!(walk.step, Step::Ended) {
@@ -71,6 +138,8 @@ struct Walk {
     totals: Totals,
     step: Step,
     ready: VecDeque<Line>,
+    /// Memories that were met: a listing may repeat them.
+    seen: HashSet<MemoryKey>,
 }
 
 enum Step {
@@ -85,7 +154,7 @@ enum Step {
 impl Walk {
     /// Takes one step, which makes some lines ready or none.
     async fn advance(&mut self) -> Result<()> {
-        self.step = match std::mem::replace(&mut self.step, Step::Ended) {
+        self.step = match mem::replace(&mut self.step, Step::Ended) {
             Step::Begin => {
                 self.ready.push_back(Line::Export { version: VERSION });
                 Step::NextCollection
@@ -97,6 +166,10 @@ impl Walk {
                             .with_context("collection", name.escape_debug())
                     })?;
                     self.totals.collections += 1;
+                    if collection.spec.sparse {
+                        let what = "sparse vectors are not exported".to_owned();
+                        self.source.tell(LeftOut::OfCollection { name: name.clone(), what });
+                    }
                     self.ready.push_back(Line::Collection { spec: collection.spec });
                     let output = Output { dense: true, ..Output::default() };
                     let query = RowQuery::all().limit(PAGE).output(output).consistency(Consistency::Strong);
@@ -137,12 +210,25 @@ impl Walk {
     async fn keys(&mut self, prefix: KeyPrefix, mut page: PageRequest) -> Result<Step> {
         let Some(memory) = &self.source.memory else { return Ok(Step::NextPrefix) };
         let found = memory.list(&prefix, &page).await?;
-        for key in &found.keys {
-            // One that went meanwhile is not there any more.
-            if let Some(line) = memory_line(memory.as_ref(), key).await? {
-                self.totals.memories += 1;
-                self.ready.push_back(line);
+        for key in found.keys {
+            if self.seen.contains(&key) {
+                continue;
             }
+            match memory_line(memory.as_ref(), &key).await {
+                Ok(Some(line)) => {
+                    self.totals.memories += 1;
+                    self.ready.push_back(line);
+                }
+                // It went meanwhile.
+                Ok(None) => continue,
+                // Somebody else's, perhaps: a listing gives names that the user may not read.
+                Err(error) if concerns_one_key(&error) && self.source.left_out.is_some() => {
+                    self.totals.unreadable += 1;
+                    self.source.tell(LeftOut::Memory { key: key.stored(), error });
+                }
+                Err(error) => return Err(error),
+            }
+            self.seen.insert(key);
         }
         page.cursor = found.next;
         Ok(match page.cursor {
@@ -150,6 +236,10 @@ impl Walk {
             None => Step::NextPrefix,
         })
     }
+}
+
+fn concerns_one_key(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unauthorized)
 }
 
 async fn memory_line(memory: &dyn MemoryStore, key: &MemoryKey) -> Result<Option<Line>> {

@@ -40,7 +40,8 @@ impl Target {
         self
     }
 
-    /// The same, replacing a memory that is there and differs. Default: it is kept, since it may be newer.
+    /// The same, replacing a memory that is there and differs or cannot be read. Default: it is kept, since it may be
+    /// newer; one that cannot be read is among [`ImportReport::failed`].
     #[must_use]
     pub fn replacing_memories(mut self) -> Self {
         self.replace = true;
@@ -93,7 +94,16 @@ impl Import<'_> {
         read.and(flushed)?;
         let ImportReport { collections, records, memories, .. } = self.report;
         match self.end {
-            Some(told) if told == (Totals { collections, records, memories }) => Ok(()),
+            Some(told @ Totals { unreadable, .. })
+                if told == (Totals { collections, records, memories, unreadable }) =>
+            {
+                if unreadable > 0 {
+                    self.report.notes.push(format!(
+                        "{unreadable} conversations are not in the export: they could not be read when it was made"
+                    ));
+                }
+                Ok(())
+            }
             _ => Err(Error::new(
                 ErrorKind::Truncated,
                 "the export is not whole; what was there is imported: make it again and import the rest",
@@ -236,7 +246,15 @@ impl Import<'_> {
                 return Ok(());
             }
         };
-        let outcome = put(memory.as_ref(), &key, &imported, self.target.replace).await?;
+        let outcome = match put(memory.as_ref(), &key, &imported, self.target.replace).await {
+            Ok(outcome) => outcome,
+            // What is there cannot be read, so whether it is newer cannot be known.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.report.failed.push((name.to_owned(), error));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         match outcome {
             Outcome::Written => self.report.written_memories += 1,
             Outcome::Equal => {}
@@ -282,13 +300,14 @@ enum Outcome {
 }
 
 async fn put(store: &dyn MemoryStore, key: &MemoryKey, memory: &Memory, replace: bool) -> Result<Outcome> {
-    match store.put(key, memory, Precondition::Absent).await? {
-        Put::Stored(_) => Ok(Outcome::Written),
-        Put::Conflict(Some(there)) if there.memory == *memory => Ok(Outcome::Equal),
-        Put::Conflict(_) if replace => {
-            let put = store.put(key, memory, Precondition::Any).await?;
-            Ok(if matches!(put, Put::Stored(_)) { Outcome::Written } else { Outcome::Kept })
-        }
-        Put::Conflict(_) => Ok(Outcome::Kept),
+    match store.put(key, memory, Precondition::Absent).await {
+        Ok(Put::Stored(_)) => return Ok(Outcome::Written),
+        Ok(Put::Conflict(Some(there))) if there.memory == *memory => return Ok(Outcome::Equal),
+        Ok(Put::Conflict(_)) if !replace => return Ok(Outcome::Kept),
+        Err(error) if !replace || error.kind() != ErrorKind::Corrupt => return Err(error),
+        // What is there is replaced, also when it cannot be read.
+        Ok(Put::Conflict(_)) | Err(_) => {}
     }
+    let put = store.put(key, memory, Precondition::Any).await?;
+    Ok(if matches!(put, Put::Stored(_)) { Outcome::Written } else { Outcome::Kept })
 }

@@ -40,6 +40,13 @@ pub(super) struct Totals {
     pub(super) collections: u64,
     pub(super) records: u64,
     pub(super) memories: u64,
+    /// Memories that are not in it because they could not be read.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) unreadable: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Line {

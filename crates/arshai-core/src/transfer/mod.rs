@@ -12,7 +12,9 @@
 //! {"line":"end","collections":1,"records":1,"memories":1}
 //! ```
 //!
-//! Sparse vectors are not moved: a store does not give them back.
+//! Sparse vectors are not moved: a store does not give them back. Neither are columns of a collection that records do not
+//! have. A memory that cannot be read ends an export, unless it is to go on without ([`Source::telling_what_is_left_out`]);
+//! the last line then says how many such memories there are.
 //!
 //! # Examples
 //!
@@ -26,7 +28,7 @@
 //! # async fn example() -> arshai_core::Result<()> {
 //! let (old, new) = (Arc::new(InMemoryMemory::new()), Arc::new(InMemoryMemory::new()));
 //! old.store(&MemoryKey::new("c")?, "hello", Default::default()).await?;
-//! let lines = export(Source::default().with_memories(old, [KeyPrefix::default()]));
+//! let lines = export(Source::default().with_memories(old, KeyPrefix::every()));
 //! let report = import(&Target::default().with_memory(new.clone()), lines).await?;
 //! assert_eq!((report.memories, report.written_memories, new.retrieve(&MemoryKey::new("c")?).await?.is_some()), (1, 1, true));
 //! # Ok(())
@@ -41,6 +43,6 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-pub use export::{Source, export};
+pub use export::{LeftOut, Source, export};
 pub use import::{Target, import};
 pub use report::{ImportError, ImportReport};

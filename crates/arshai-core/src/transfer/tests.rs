@@ -1,6 +1,9 @@
 //! There and back again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_core::Stream;
@@ -226,60 +229,202 @@ async fn a_second_import_shortens_the_life_of_no_memory() {
     assert!(matches!(left, Some(Ttl::Remaining(left)) if left > Duration::from_secs(50)), "{left:?}");
 }
 
-/// A memory whose keys expire just after they were read.
+/// A memory that is odd in one way.
 #[derive(Debug)]
-struct Fading(InMemoryMemory);
+struct Odd {
+    inner: InMemoryMemory,
+    way: Way,
+}
+
+#[derive(Debug, PartialEq)]
+enum Way {
+    /// Keys expire just after they were read.
+    Fades,
+    /// A listing gives each key on two pages, as SCAN may.
+    Repeats,
+    /// What is kept under this key is broken until it is replaced.
+    Breaks(MemoryKey),
+    /// The user may not read what is kept under this key.
+    Hides(MemoryKey),
+}
 
 #[async_trait]
-impl MemoryStore for Fading {
+impl MemoryStore for Odd {
     fn capabilities(&self) -> MemoryCapabilities {
-        self.0.capabilities()
+        self.inner.capabilities()
     }
 
     async fn get(&self, key: &MemoryKey) -> Result<Option<Versioned>> {
-        let there = self.0.get(key).await?;
-        self.0.delete(key).await?;
+        if self.way == Way::Breaks(key.clone()) {
+            return Err(Error::new(ErrorKind::Corrupt, "the value is no memory"));
+        }
+        if self.way == Way::Hides(key.clone()) {
+            return Err(Error::new(ErrorKind::Unauthorized, "the user may not read this"));
+        }
+        let there = self.inner.get(key).await?;
+        if self.way == Way::Fades {
+            self.inner.delete(key).await?;
+        }
         Ok(there)
     }
 
     async fn put(&self, key: &MemoryKey, memory: &Memory, when: Precondition) -> Result<Put> {
-        self.0.put(key, memory, when).await
+        if self.way == Way::Breaks(key.clone()) && when == Precondition::Absent {
+            return Err(Error::new(ErrorKind::Corrupt, "the value is no memory"));
+        }
+        self.inner.put(key, memory, when).await
     }
 
     async fn delete(&self, key: &MemoryKey) -> Result<bool> {
-        self.0.delete(key).await
+        self.inner.delete(key).await
     }
 
     async fn list(&self, prefix: &KeyPrefix, page: &PageRequest) -> Result<KeyPage> {
-        self.0.list(prefix, page).await
+        let again = page.cursor.as_ref().and_then(|cursor| cursor.strip_prefix("again "));
+        match again {
+            Some("") => self.inner.list(prefix, &PageRequest { cursor: None, ..page.clone() }).await,
+            _ if self.way == Way::Repeats => {
+                let keys = self.inner.list(prefix, page).await?.keys;
+                Ok(KeyPage { keys, next: Some("again ".to_owned()) })
+            }
+            _ => self.inner.list(prefix, page).await,
+        }
     }
 
     async fn delete_all(&self, prefix: &KeyPrefix) -> Result<u64> {
-        self.0.delete_all(prefix).await
+        self.inner.delete_all(prefix).await
     }
 
     async fn ttl(&self, key: &MemoryKey) -> Result<Option<Ttl>> {
-        self.0.ttl(key).await
+        self.inner.ttl(key).await
     }
 
     async fn touch(&self, key: &MemoryKey, ttl: Ttl) -> Result<bool> {
-        self.0.touch(key, ttl).await
+        self.inner.touch(key, ttl).await
     }
 
     async fn health(&self) -> Result<()> {
-        self.0.health().await
+        self.inner.health().await
     }
 
     async fn close(&self) -> Result<()> {
-        self.0.close().await
+        self.inner.close().await
     }
+}
+
+/// The working memory of a conversation.
+fn key(conversation: &str) -> MemoryKey {
+    MemoryKey::new(conversation).unwrap()
+}
+
+/// A memory with these conversations, odd in this way.
+async fn odd(way: Way, conversations: &[&str]) -> Source {
+    let memory = Odd { inner: InMemoryMemory::new(), way };
+    for conversation in conversations {
+        memory.inner.store(&key(conversation), "hello", Map::new()).await.unwrap();
+    }
+    Source::default().with_memories(Arc::new(memory), [KeyPrefix::default()])
 }
 
 #[tokio::test]
 async fn a_memory_that_expires_while_it_is_read_does_not_live_for_ever_elsewhere() {
-    let memory = Fading(InMemoryMemory::new());
-    memory.store(&MemoryKey::new("c").unwrap(), "hello", Map::new()).await.unwrap();
-    let source = Source::default().with_memories(Arc::new(memory), [KeyPrefix::default()]);
-    let lines: Vec<String> = export(source).try_collect().await.unwrap();
+    let lines: Vec<String> = export(odd(Way::Fades, &["c"]).await).try_collect().await.unwrap();
     assert!(lines.len() == 2 && lines[1].contains(r#""memories":0"#), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_memory_that_a_listing_repeats_is_exported_once() {
+    let source = odd(Way::Repeats, &["a", "b"]).await;
+    let lines: Vec<String> = export(source).try_collect().await.unwrap();
+    assert!(lines.len() == 4 && lines[3].contains(r#""memories":2"#), "{lines:?}");
+    let report = import(&Place::new().target(), stream::iter(lines.into_iter().map(Ok))).await.unwrap();
+    assert_eq!((report.memories, report.written_memories), (2, 2));
+}
+
+#[tokio::test]
+async fn an_export_of_every_memory_takes_those_of_other_types_and_of_tenants() {
+    let (old, new) = (Arc::new(InMemoryMemory::new()), Place::new());
+    let keys = [
+        key("c"),
+        key("c").of_type("NOTES").unwrap(),
+        key("c").in_tenant("shop", "a:b").unwrap(),
+        key("c").of_type("NOTES").unwrap().in_tenant("", "b").unwrap(),
+    ];
+    for (n, key) in keys.iter().enumerate() {
+        old.store(key, &n.to_string(), Map::new()).await.unwrap();
+    }
+    // What is in two sets comes once.
+    let sets = KeyPrefix::every().into_iter().chain([KeyPrefix::default()]);
+    let report = import(&new.target(), export(Source::default().with_memories(old, sets))).await.unwrap();
+    assert_eq!((report.memories, report.written_memories), (4, 4));
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(new.memory.retrieve(key).await.unwrap().unwrap().text, n.to_string(), "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_memory_that_cannot_be_read_is_told_and_left_out_or_ends_the_export() {
+    let broken = || odd(Way::Breaks(key("b")), &["a", "b", "c"]);
+    let ended: Result<Vec<String>> = export(broken().await).try_collect().await;
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Corrupt, "nobody listens");
+
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&told);
+    let source = broken().await.telling_what_is_left_out(move |what| hears.lock().unwrap().push(what));
+    let lines: Vec<String> = export(source).try_collect().await.unwrap();
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    assert!(
+        matches!(&told[..], [LeftOut::Memory { key, error }]
+            if key == "memory:WORKING_MEMORY:b" && error.kind() == ErrorKind::Corrupt),
+        "{told:?}"
+    );
+    assert!(told[0].to_string().contains("WORKING_MEMORY:b"), "{}", told[0]);
+    let end = r#"{"line":"end","collections":0,"records":0,"memories":2,"unreadable":1}"#;
+    assert_eq!((lines.len(), lines[3].as_str()), (4, end));
+    // Who imports it is told too.
+    let report = import(&Place::new().target(), stream::iter(lines.into_iter().map(Ok))).await.unwrap();
+    assert!(report.is_complete() && report.written_memories == 2, "{report:?}");
+    assert!(report.notes.iter().any(|note| note.starts_with("1 conversations")), "{:?}", report.notes);
+}
+
+#[tokio::test]
+async fn a_memory_that_the_user_may_not_read_is_told_and_left_out() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&told);
+    let source = odd(Way::Hides(key("b")), &["a", "b"]).await;
+    let source = source.telling_what_is_left_out(move |what| hears.lock().unwrap().push(what.to_string()));
+    let lines: Vec<String> = export(source).try_collect().await.unwrap();
+    assert!(lines.len() == 3 && lines[2].contains(r#""memories":1,"unreadable":1"#), "{lines:?}");
+    assert!(told.lock().unwrap()[0].contains("WORKING_MEMORY:b"));
+}
+
+#[tokio::test]
+async fn a_memory_that_cannot_be_read_where_it_goes_fails_alone_or_is_replaced() {
+    let old = Place::new();
+    for conversation in ["a", "b", "c"] {
+        old.memory.store(&key(conversation), "from the export", Map::new()).await.unwrap();
+    }
+    let lines = || export(Source::default().with_memories(old.memory.clone(), [KeyPrefix::default()]));
+    let broken = || {
+        let memory = Odd { inner: InMemoryMemory::new(), way: Way::Breaks(key("b")) };
+        Target::default().with_memory(Arc::new(memory))
+    };
+    let report = import(&broken(), lines()).await.unwrap();
+    assert_eq!((report.written_memories, report.failed.len()), (2, 1), "{report:?}");
+    assert!(report.failed[0].0.ends_with(":b") && report.failed[0].1.kind() == ErrorKind::Corrupt);
+    let report = import(&broken().replacing_memories(), lines()).await.unwrap();
+    assert!(report.is_complete() && report.written_memories == 3, "{report:?}");
+}
+
+#[tokio::test]
+async fn what_of_a_collection_is_not_exported_is_told() {
+    let place = Place::filled().await;
+    place.store.open(&CollectionSpec::new("sparse").with_sparse()).await.unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&told);
+    let source = Source::default()
+        .with_collections(place.store.clone(), ["docs", "sparse"])
+        .telling_what_is_left_out(move |what| hears.lock().unwrap().push(what.to_string()));
+    let _lines: Vec<String> = export(source).try_collect().await.unwrap();
+    assert_eq!(*told.lock().unwrap(), ["sparse: sparse vectors are not exported"]);
 }
