@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::{
+    counts::Counts,
     process::{self, Output},
     public_types,
     steps::Steps,
@@ -17,6 +18,7 @@ const NO_ADVISORIES: &str = "failed to fetch advisory database";
 pub(crate) fn run() -> Result<()> {
     let mut steps = Steps::new();
     let ran = test::run_in(&mut steps)?;
+    steps.run("the program as it is built without naming features", program_by_default)?;
     steps.run("bans, licences, sources", || {
         process::run(DENY.command(&["check", "--hide-inclusion-graph", "bans", "licenses", "sources"])?)
     })?;
@@ -27,6 +29,13 @@ pub(crate) fn run() -> Result<()> {
     drop(steps);
     println!("\n{ran}");
     Ok(())
+}
+
+/// What the program says to a URL that a feature it lacks would take: every other step has all features.
+fn program_by_default() -> Result<()> {
+    let command = process::cargo(&["test", "--package", "arshai-cli", "--test", "cli"]);
+    let lines = process::run_and_read(command, Output::Stdout)?;
+    Counts::of_libtest(lines.iter().map(String::as_str)).complete().map(drop)
 }
 
 /// Fails for an advisory, not for a list of them that cannot be reached.

@@ -139,6 +139,20 @@ fn a_killed_up_takes_its_processes_along_and_removes_its_containers() {
     }
 }
 
+#[test]
+fn a_killed_up_takes_the_fetching_of_packages_along() {
+    let stage = Stage::new();
+    let (family, python) = (stage.family(), stage.path("python3"));
+    let told = format!("echo '{}'; echo 3.11", python.display());
+    stage.program("python3", &format!("case \"$*\" in -c*) {told};; *' --version') ;; *) {family};; esac"));
+    let mut command = stage.xtask(&["services", "up", "redis6", "--provider", "process"]).spawn().unwrap();
+    let family = stage.numbers();
+    assert!(family.iter().all(|pid| runs(*pid)));
+    kill(&["-KILL", &command.id().to_string()]);
+    command.wait().unwrap();
+    assert_all_end(&family);
+}
+
 /// The state of a service whose processes and supervisor were all killed, with what would clean up after it.
 fn dead_state(stage: &Stage, cleanup: &Path) -> PathBuf {
     let folder = stage.path("xtask/run");

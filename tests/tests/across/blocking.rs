@@ -1,10 +1,10 @@
 //! The blocking way in, on real files.
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc, time::Duration};
 
 use arshai_agent::{Agent, AgentEvent, BlockingAgent as _};
 use arshai_core::{
-    ErrorKind,
+    Deadline, Effect, ErrorKind,
     blocking::{Blocking, MemoryStore as _, Runtime, VectorStore as _},
     memory::{MemoryKey, MemoryStore, TrimPolicy, Turn},
     vector::{CollectionSpec, Query, Record, RowQuery, Search, VectorStore},
@@ -31,6 +31,31 @@ fn a_program_without_async_uses_one_file_for_everything() {
     memory.append(&key, &[Turn::user("hello")], TrimPolicy::default()).unwrap();
     assert_eq!(memory.retrieve(&key).unwrap().unwrap().text, "\nUser: hello");
     assert!(memory.delete(&key).unwrap());
+}
+
+#[test]
+fn a_runtime_of_the_program_s_own_serves_a_file_until_it_is_shut_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = Runtime::from_handle(own.handle().clone());
+    let config = SqliteConfig::new(folder.path().join("sync.db"));
+    let file = runtime.block_on(SqliteFile::open(config)).unwrap().unwrap();
+    let memory = Blocking::new(Arc::new(file.memory()) as Arc<dyn MemoryStore>, runtime);
+    let key = MemoryKey::new("c").unwrap();
+    let append = || {
+        let call = || memory.append(&key, &[Turn::user("hello")], TrimPolicy::default());
+        Deadline::after(Duration::from_secs(30)).scope_blocking(call)
+    };
+    assert_eq!(append().unwrap().memory.text, "\nUser: hello");
+    // A deadline is watched by the runtime's clock.
+    let endless = Deadline::after(Duration::from_millis(20));
+    let endless = endless.run("test.endless", Effect::NotApplied, pending::<arshai_core::Result<()>>());
+    assert_eq!(memory.wait(endless).unwrap_err().kind(), ErrorKind::Timeout);
+    drop(own);
+    assert_eq!(append().unwrap_err().kind(), ErrorKind::Closed);
+    let runtime = Runtime::new().unwrap();
+    let memory = Blocking::new(Arc::new(file.memory()) as Arc<dyn MemoryStore>, runtime);
+    assert_eq!(memory.retrieve(&key).unwrap().unwrap().text, "\nUser: hello");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

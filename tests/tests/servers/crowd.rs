@@ -147,15 +147,13 @@ async fn a_thousand_turns_of_an_agent_at_once() {
         let (agent, input) = (agent.clone(), input.conversation(format!("{prefix}-{}", n % 250)));
         tokio::spawn(async move { agent.process(input).await })
     });
-    let (mut cited, mut expected) = (0, vec![Vec::new(); 250]);
+    let mut expected = vec![Vec::new(); 250];
     for (n, reply) in join_all(turns).await.into_iter().enumerate() {
         let reply = reply.unwrap().unwrap();
         is_sound(&reply);
-        cited += usize::from(!reply.citations.is_empty());
         expected[n % 250].push(turn(n, &reply));
     }
     told("turns of an agent", AT_ONCE, begun);
-    println!("{cited} of them cite");
     for (n, expected) in expected.iter().enumerate() {
         let key = MemoryKey::new(format!("{prefix}-{n}")).unwrap();
         holds_exactly(&memory.retrieve(&key).await.unwrap().unwrap().text, expected);
@@ -179,10 +177,11 @@ pub(crate) fn turn(n: usize, reply: &AgentReply) -> String {
     format!("\nUser: {}\nAssistant: {}", question(n), reply.text)
 }
 
-/// A reply that was remembered, and whose citations are what the documents say.
+/// A reply that was remembered, and that cites what the documents say. One whose search failed says so in its text and
+/// cites nothing.
 pub(crate) fn is_sound(reply: &AgentReply) {
     assert!(reply.memory_error.is_none(), "{:?}", reply.memory_error);
-    assert!(!reply.text.is_empty());
+    assert!(!reply.citations.is_empty(), "it cites nothing: {:?}", reply.text);
     for citation in &reply.citations {
         let n = citation.source.strip_suffix(".md").unwrap().parse().unwrap();
         assert_eq!(citation.text, fact(n), "{}", citation.source);

@@ -92,6 +92,12 @@ pub(crate) fn run(options: &Options) -> Result<u64> {
     Ok(tests)
 }
 
+/// Whether tests that start further servers of this kind do not find the program by asking the service: it may run in a
+/// container, or on another machine.
+fn lacks_program(service: Service, provider: Provider) -> bool {
+    service.is_redis() && provider != Provider::Process
+}
+
 /// The path with the folder of a program before all others.
 fn search_path(program: &Path) -> Result<String> {
     let own = program.parent().context("the program is in no folder")?.to_path_buf();
@@ -180,11 +186,11 @@ impl<'a> Engines<'a> {
         if as_process { Some(Provider::Process) } else { self.provider }
     }
 
-    /// Some tests start further servers of the same kind, which they find on the path when the service itself is a
-    /// container.
+    /// Some tests start further servers of the same kind, which they find on the path when the service itself is no
+    /// process of ours.
     fn server_program(&self, service: Service) -> Option<(String, String)> {
         let held = self.held.get(&service)?;
-        if !service.is_redis() || held.provider() != Provider::Docker {
+        if !lacks_program(service, held.provider()) {
             return None;
         }
         match redis_server(self.folders).and_then(|program| search_path(&program)) {
@@ -202,5 +208,21 @@ impl<'a> Engines<'a> {
 
     fn keep(self) -> Result<()> {
         Held::keep_all(self.folders, self.held.into_values())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_that_start_servers_are_given_the_program_unless_the_service_is_a_process() {
+        for provider in [Provider::Docker, Provider::External] {
+            assert!(
+                lacks_program(Service::Redis, provider) && lacks_program(Service::RedisSentinel, provider)
+            );
+            assert!(!lacks_program(Service::Milvus, provider));
+        }
+        assert!(!lacks_program(Service::Redis, Provider::Process));
     }
 }

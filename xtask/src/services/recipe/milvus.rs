@@ -40,7 +40,7 @@ pub(super) fn standalone(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
     let server = packages::once(kitchen.folders, &name, &source, |folder| {
         let mut unpack = Command::new(&python.program);
         unpack.env("PYTHONPATH", &wheel).arg(&script).arg("unpack").arg(folder);
-        packages::build(unpack, &folder.join(".log"))
+        packages::build(&unpack, &folder.join(".log"))
     })?;
     let (grpc, metrics) = (kitchen.ports.take()?, kitchen.ports.take()?);
     // The parts of the server talk over ports too; the script hands them out in the order of its own table.

