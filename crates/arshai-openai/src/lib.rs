@@ -57,4 +57,4 @@ pub use transport::Transport;
 #[doc(hidden)]
 pub use chat::Events;
 #[doc(hidden)]
-pub use transport::{Api, Body, Call, Gate, Pass, Reply, Shape};
+pub use transport::{Api, Body, Call, Gate, Pass, Reply, Shape, opening};

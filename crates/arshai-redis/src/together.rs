@@ -1,19 +1,19 @@
 //! Reads and writes of many callers in one command.
 //!
 //! A command costs the client and the server several times what it carries: a system call on each side, and in the
-//! client a way of many steps. So a connection with [`MOST_UNDER_WAY`] commands of a kind under way lets further ones
-//! wait, and what waits when one of them is answered goes together: reads as one `MGET`, writes as one script that does
-//! the same compare-and-set for each of its keys. Who is alone is sent at once and as always.
+//! client a way of many steps. So when callers have [`MOST_ALONE`] commands of a kind under way on a connection, further
+//! ones go together: they wait for one of [`MOST_TASKS`] tasks, and what waits when a task is free is one command: reads
+//! one `MGET`, writes one script that does the same compare-and-set for each of its keys. That lasts until nobody waits;
+//! then each is sent at once and as always.
 //!
-//! A caller may stop polling its future half way, and must hinder nobody by that: so callers send for themselves only
-//! while one of the places under way is left, and that one belongs to a task, which serves who waits.
+//! A caller may stop polling its future half way, and must hinder nobody by that: whoever waits is served by a task, never by
+//! another caller.
 //!
 //! One caller's trouble is not another's: a key that the server cannot read or write, and everybody when the server
 //! refuses the whole, is sent again alone and gets the answer it would have got.
 
 use std::{
     collections::VecDeque,
-    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -34,8 +34,10 @@ use crate::{
     script,
 };
 
-/// Commands of one kind that are under way on one connection when the next ones begin to wait.
-const MOST_UNDER_WAY: usize = 4;
+/// Commands of one kind that callers send for themselves on one connection at any time.
+const MOST_ALONE: usize = 20;
+/// Commands under way for those who go together.
+const MOST_TASKS: usize = 4;
 /// Commands that go as one, at most.
 const MOST_TOGETHER: usize = 64;
 /// What they carry, at most, in bytes, there and, as far as can be foreseen, back; a larger one goes alone.
@@ -85,7 +87,12 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct Line {
-    under_way: usize,
+    /// Commands under way that callers sent for themselves.
+    alone: usize,
+    /// Tasks that serve who waits: at least one while somebody does.
+    tasks: usize,
+    /// Whether one of them has yet to look who waits.
+    is_starting: bool,
     waiting: VecDeque<Waiting>,
 }
 
@@ -107,23 +114,28 @@ enum Answered {
 
 /// When a command is sent.
 enum Turn {
-    Now(Command, Slot),
+    Now(Command, Alone),
     Later(oneshot::Receiver<Answered>, Arc<AtomicBool>),
 }
 
-/// The right to have a command of one kind under way. Dropped by the caller who had it, it goes to those who wait.
-struct Slot {
+/// A caller who sends for itself, until dropped.
+struct Alone {
     connection: Arc<Connection>,
     kind: Kind,
-    holder: Holder,
+}
+
+/// A task that serves who waits, until nobody does.
+struct Server {
+    connection: Arc<Connection>,
+    kind: Kind,
+    state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Holder {
-    Caller,
-    /// A task that serves those who wait until there is nobody.
-    Task,
-    Nobody,
+enum State {
+    Starting,
+    Serving,
+    Ended,
 }
 
 impl Together {
@@ -162,7 +174,7 @@ impl Connection {
         };
         let give_up = Instant::now() + within;
         let (mut coming, taken) = match self.turn(kind, command, give_up)? {
-            Turn::Now(command, _slot) => {
+            Turn::Now(command, _alone) => {
                 let answer = Box::pin(self.send(command, within)).await;
                 answer.iter().for_each(|answer| self.together.queue(kind).saw(answer));
                 return Ok(answer);
@@ -196,11 +208,10 @@ impl Connection {
     }
 
     fn turn(self: &Arc<Self>, kind: Kind, command: Command, give_up: Instant) -> Result<Turn, Verdict> {
-        let slot = |holder| Slot { connection: Arc::clone(self), kind, holder };
         let mut line = self.together.line(kind);
-        if line.under_way + 1 < MOST_UNDER_WAY {
-            line.under_way += 1;
-            return Ok(Turn::Now(command, slot(Holder::Caller)));
+        if line.tasks == 0 && line.alone < MOST_ALONE {
+            line.alone += 1;
+            return Ok(Turn::Now(command, Alone { connection: Arc::clone(self), kind }));
         }
         if line.waiting.len() >= MOST_WAITING {
             return Err(unsent(ErrorKind::Exhausted, "too many commands wait for the server"));
@@ -208,11 +219,14 @@ impl Connection {
         let (answer, coming) = oneshot::channel();
         let taken = Arc::new(AtomicBool::new(false));
         line.waiting.push_back(Waiting { command, give_up, answer, taken: Arc::clone(&taken) });
-        if line.under_way < MOST_UNDER_WAY {
-            line.under_way += 1;
+        if line.tasks < MOST_TASKS && !line.is_starting {
+            line.tasks += 1;
+            line.is_starting = true;
             // Where the runtime has ended the task is dropped at once, and takes the lock for that.
             drop(line);
-            self.runtime.spawn(slot(Holder::Task).serve());
+            let server = Server { connection: Arc::clone(self), kind, state: State::Starting };
+            // Where the connection lives, as this caller's runtime may be about to end.
+            self.runtime.spawn(server.serve());
         }
         Ok(Turn::Later(coming, taken))
     }
@@ -274,12 +288,16 @@ impl Connection {
     }
 }
 
-impl Slot {
-    /// What goes next, or the end of the slot when nothing waits.
+impl Server {
+    /// What goes next, or the end of the task when nothing waits.
     fn next(&mut self) -> Option<Vec<Waiting>> {
         let queue = self.connection.together.queue(self.kind);
         let answered = queue.answered.load(Ordering::Relaxed);
         let mut line = self.connection.together.line(self.kind);
+        if self.state == State::Starting {
+            line.is_starting = false;
+            self.state = State::Serving;
+        }
         let mut all: Vec<Waiting> = Vec::new();
         let mut bytes = 0_usize;
         while all.len() < MOST_TOGETHER {
@@ -296,8 +314,8 @@ impl Slot {
         }
         all.iter().for_each(|waiting| waiting.taken.store(true, Ordering::Relaxed));
         if all.is_empty() {
-            line.under_way = line.under_way.saturating_sub(1);
-            self.holder = Holder::Nobody;
+            line.tasks = line.tasks.saturating_sub(1);
+            self.state = State::Ended;
             return None;
         }
         Some(all)
@@ -311,24 +329,23 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for Server {
     fn drop(&mut self) {
-        let holder = mem::replace(&mut self.holder, Holder::Nobody);
-        if holder == Holder::Nobody {
+        if self.state == State::Ended {
             return;
         }
+        // The connection's runtime has ended, and nobody would ever serve who waits.
         let mut line = self.connection.together.line(self.kind);
-        if holder == Holder::Caller && !line.waiting.is_empty() {
-            drop(line);
-            let heir =
-                Self { connection: Arc::clone(&self.connection), kind: self.kind, holder: Holder::Task };
-            // Where the connection lives, as this caller's runtime may be about to end.
-            self.connection.runtime.spawn(heir.serve());
-            return;
-        }
-        line.under_way = line.under_way.saturating_sub(1);
-        // Of a task that was dropped: the connection's runtime has ended, and nobody would ever serve these.
+        line.tasks = line.tasks.saturating_sub(1);
+        line.is_starting &= self.state != State::Starting;
         line.waiting.clear();
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let mut line = self.connection.together.line(self.kind);
+        line.alone = line.alone.saturating_sub(1);
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     span,
-    transport::{Body, Pass, Transport},
+    transport::{Body, Pass, Transport, opening},
 };
 
 /// The longest event accepted, and the most of all tool calls' arguments together.
@@ -141,7 +141,7 @@ impl Reader {
         };
         match chunk {
             Some(bytes) => self.push(&bytes),
-            None if self.form != Some(Form::Events) && !form::trimmed(&self.whole).is_empty() => {
+            None if self.form != Some(Form::Events) && !opening::text(&self.whole).is_empty() => {
                 self.understand()
             }
             // Some servers have no end marker of their own; the reason why they stopped is one.
@@ -162,7 +162,7 @@ impl Reader {
         }
         self.whole.extend_from_slice(bytes);
         if self.form.is_none() {
-            form::trim(&mut self.whole);
+            opening::trim(&mut self.whole);
             self.form = form::of(&self.whole, self.is_called_events);
         }
         match self.form {
@@ -176,7 +176,7 @@ impl Reader {
     /// Understands a body that is no events: the reply of a server that does not stream, an error, or something else.
     fn understand(&mut self) -> Result<()> {
         let whole = std::mem::take(&mut self.whole);
-        let whole = form::trimmed(&whole);
+        let whole = opening::text(&whole);
         let wire: Wire = serde_json::from_slice(whole).map_err(|error| reply::unreadable(whole, &error))?;
         let has_answer = wire.choices.as_ref().is_some_and(|choices| !choices.is_empty());
         self.add(wire, Choice::whole)?;

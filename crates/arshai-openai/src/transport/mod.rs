@@ -12,6 +12,7 @@ mod exchange;
 mod failure;
 mod gate;
 mod headers;
+pub mod opening;
 mod redact;
 mod retry;
 

@@ -210,7 +210,7 @@ async fn callers_who_are_not_polled_hinder_nobody() {
         store.store(key, "there", serde_json::Map::new()).await.unwrap();
     }
     let before = connected(&server).await;
-    let reads = futures_util::stream::iter(keys.iter()).map(|key| store.retrieve(key)).buffer_unordered(16);
+    let reads = futures_util::stream::iter(keys.iter()).map(|key| store.retrieve(key)).buffer_unordered(100);
     let mut reads = std::pin::pin!(reads);
     let mut read = 0;
     while let Some(memory) = reads.next().await {
@@ -229,12 +229,13 @@ async fn values_that_look_like_messages_to_subscribers_are_their_own_caller_s() 
     config.connections = 1;
     let (store, keys) = (Arc::new(memory(config)), keys("message"));
     let words = ["message", "subscribe", "psubscribe", "pmessage", "unsubscribe", "smessage"];
-    for (key, word) in keys.iter().take(12).zip(words.into_iter().cycle()) {
+    for (key, word) in keys.iter().take(32).zip(words.into_iter().cycle()) {
         server.tell(&["SET", &key.stored(), word]).await;
     }
     store.health().await.unwrap();
     let before = connected(&server).await;
-    for together in 1..=12 {
+    // The first twenty go by themselves.
+    for together in 21..=32 {
         let some: Arc<[MemoryKey]> = keys.iter().take(together).cloned().collect();
         let read = all_at_once(&server, &some, |key| {
             let store = Arc::clone(&store);
@@ -258,16 +259,18 @@ async fn who_never_had_a_turn_is_told_that_nothing_was_written() {
     let (store, keys) = (Arc::new(memory(config)), keys("turn"));
     store.health().await.unwrap();
     server.tell(&["CLIENT", "PAUSE", "2000"]).await;
-    let first: Vec<_> = (keys.iter().take(10))
-        .map(|key| tokio::spawn(write(Arc::clone(&store), key.clone(), "first".to_owned())))
-        .collect();
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    let late = keys.iter().skip(10).map(|key| {
+    // Twenty who go by themselves, and one for each task that serves who comes then.
+    let mut first = Vec::new();
+    for key in keys.iter().take(24) {
+        first.push(tokio::spawn(write(Arc::clone(&store), key.clone(), "first".to_owned())));
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let late = keys.iter().skip(24).map(|key| {
         let write = write(Arc::clone(&store), key.clone(), "late".to_owned());
         let deadline = std::time::Duration::from_millis(500);
         tokio::spawn(arshai_core::Deadline::after(deadline).scope(write))
     });
-    for (call, key) in late.collect::<Vec<_>>().into_iter().zip(keys.iter().skip(10)) {
+    for (call, key) in late.collect::<Vec<_>>().into_iter().zip(keys.iter().skip(24)) {
         let error = call.await.unwrap().unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::NotApplied), "{error}");
         assert!(store.retrieve(key).await.unwrap().is_none());

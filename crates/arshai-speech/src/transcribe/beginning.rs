@@ -1,6 +1,7 @@
 //! Whether a reply is events at all.
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+use arshai_openai::opening;
+
 /// How an event may begin.
 const FIELDS: [&[u8]; 5] = [b":", b"data:", b"event:", b"id:", b"retry:"];
 const LAST: &[u8] = b"[DONE]";
@@ -31,8 +32,8 @@ enum Said {
 /// A transcript may be plain text, and somebody may have said "data: it is the new oil". So what is not called events is
 /// taken for them only when their data is JSON, or when they have a name.
 pub(super) fn of(beginning: &[u8], is_called_events: bool) -> Option<Form> {
-    let text = trimmed(beginning);
-    if BYTE_ORDER_MARK.starts_with(text) {
+    let text = opening::text(beginning);
+    if opening::is_blank(text) {
         return None;
     }
     if is_called_events {
@@ -44,7 +45,7 @@ pub(super) fn of(beginning: &[u8], is_called_events: bool) -> Option<Form> {
 
 /// Whether a body that was read to its end is events, though nobody calls it so.
 pub(super) fn is_of_events(body: &str) -> bool {
-    lines(trimmed(body.as_bytes()), true) == Some(Form::Events)
+    lines(opening::text(body.as_bytes()), true) == Some(Form::Events)
 }
 
 /// What the first line that says anything says.
@@ -84,24 +85,6 @@ fn said(line: &[u8], is_at_its_end: bool) -> Said {
         true => Said::Half,
         false => Said::This(Form::Whole),
     }
-}
-
-/// Without byte order marks and space before it.
-fn trimmed(mut body: &[u8]) -> &[u8] {
-    loop {
-        let text = body.trim_ascii_start();
-        match text.strip_prefix(BYTE_ORDER_MARK) {
-            Some(rest) => body = rest,
-            None => return text,
-        }
-    }
-}
-
-/// Forgets what is before the text, so that a body that begins with much space is neither kept nor looked through again
-/// with every piece of it. A byte order mark of which only a part has come is kept.
-pub(super) fn trim(body: &mut Vec<u8>) {
-    let before = body.len() - trimmed(body).len();
-    body.drain(..before);
 }
 
 #[cfg(test)]
@@ -174,19 +157,5 @@ mod tests {
             assert_eq!(told(body, false), None, "{body:?}");
         }
         assert_eq!(of(&b": ping\n\n".repeat(MOST_UNDECIDED), false), Some(Form::Whole), "not for ever");
-    }
-
-    #[test]
-    fn space_before_the_text_is_not_kept() {
-        let mut kept = Vec::new();
-        for chunk in "\u{feff}".as_bytes().chunks(2).chain([b" \r\n".repeat(1 << 16).as_slice(); 50]) {
-            kept.extend_from_slice(chunk);
-            trim(&mut kept);
-            assert_eq!(of(&kept, false), None);
-            assert!(kept.len() <= 2, "{}", kept.len());
-        }
-        kept.extend_from_slice(b"\n data: {}");
-        trim(&mut kept);
-        assert_eq!(kept, b"data: {}");
     }
 }

@@ -6,7 +6,7 @@ use arshai_core::{
     Effect, Error, ErrorKind, Result,
     speech::{Segment, Transcript, TranscriptEvent},
 };
-use arshai_openai::{Body, Events, Reply, Transport};
+use arshai_openai::{Body, Events, Reply, Transport, opening};
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
@@ -53,7 +53,7 @@ async fn begun(mut body: Body, transport: Transport) -> Result<Told> {
             break if is_called_events && bytes.is_empty() { Form::Events } else { Form::Whole };
         };
         bytes.extend_from_slice(&chunk);
-        beginning::trim(&mut bytes);
+        opening::trim(&mut bytes);
         if let Some(form) = beginning::of(&bytes, is_called_events) {
             break form;
         }
