@@ -151,10 +151,12 @@ impl Inner {
     ) -> Result<R, Failure> {
         // These are about no store's database, and one that is not there yet may be made.
         let about_databases = ["CreateDatabase", "DropDatabase", "ListDatabases"].contains(&method);
+        if about_databases || !self.names_database() {
+            return self.connection.call(method, request, safety).await;
+        }
+        // Both within one time.
         let calling = async {
-            if self.names_database() && !about_databases {
-                self.engine().await?;
-            }
+            self.engine().await?;
             self.connection.call(method, request, safety).await
         };
         Deadline::current_or(self.connection.config.timeout).scope(calling).await
