@@ -93,8 +93,8 @@ impl Source {
         self
     }
 
-    /// The same telling `told` what is left out, and going on behind a memory that cannot be read. Default: the export
-    /// ends there with the error, and nobody is told of the rest.
+    /// The same telling `told` what is left out, and going on behind a memory that cannot be read, or not by this user.
+    /// Default: the export ends there with the error, and nobody is told of the rest.
     #[must_use]
     pub fn telling_what_is_left_out(mut self, told: impl Fn(LeftOut) + Send + Sync + 'static) -> Self {
         self.left_out = Some(Listener(Arc::new(told)));
